@@ -1,0 +1,554 @@
+"""DatasetSpec: the pydantic model of data/seeds/<dataset>/dataset.yaml, the one file a user must write.
+
+Here: every field a user may write, its bounds and its description (the JSON Schema for editors comes from it), and
+reading the file into the model with one readable error. Not here: what the stages do with it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from synth_assets.errors import SpecError
+from synth_assets.records import RESERVED_NAMES, digest_text
+
+FieldType = Literal["text", "category", "integer", "number", "boolean", "date", "messages", "code"]
+Role = Literal["input", "target", "context", "id", "sensitive"]
+ConsentBasis = Literal[
+    "consent",
+    "contract",
+    "legal_obligation",
+    "vital_interests",
+    "public_task",
+    "legitimate_interests",
+    "public_domain",
+    "not_personal",
+    "research_exemption",
+    "unknown",
+]
+Level = Literal["warn", "block"]
+
+FREE_TEXT_TYPES = frozenset({"text", "code", "messages"})
+NUMERIC_TYPES = frozenset({"integer", "number"})
+MAX_SPEC_BYTES = 1_000_000
+DATASET_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+UNKNOWN_LICENSE = "LicenseRef-unknown"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class FieldSpec(_Model):
+    """One field of the record."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$",
+        description="Column name in every frame and in the release; letters, digits and _.",
+    )
+    type: FieldType = Field(description="What the values are; category is a closed set of short strings.")
+    role: Role = Field(
+        default="input",
+        description="input: what a model will read. target: what it must predict. context: describes the example. "
+        "id: your own key, kept for tracing inside the lake, never generated, never exported. sensitive: a protected "
+        "attribute; it may condition a generator and is tested in the privacy report, and is never exported.",
+    )
+    source: str | None = Field(
+        default=None,
+        description="Where the value lies in your files when it is not the name: a column, or a path into nested "
+        "data such as instances.0.output.",
+    )
+    description: str = Field(default="", description="For the method card and for prompts.")
+    values: tuple[str, ...] | None = Field(
+        default=None, description="category: the allowed values. Left out, they are learned from the training rows."
+    )
+    nullable: bool = Field(default=False, description="Whether a row may lack this value.")
+    minimum: float | None = Field(default=None, description="integer, number: smallest allowed value.")
+    maximum: float | None = Field(default=None, description="integer, number: largest allowed value.")
+    decimals: int | None = Field(default=None, ge=0, le=12, description="number: digits kept after the point.")
+    unit: str = Field(default="", description="integer, number: unit of measurement, for people.")
+    min_length: int = Field(default=1, ge=0, description="text, code: fewest characters.")
+    max_length: int = Field(default=4000, ge=1, le=1_000_000, description="text, code, messages: most characters.")
+    language: str = Field(default="en", description="text: BCP 47 tag of the language written here.")
+
+    @property
+    def is_free_text(self) -> bool:
+        return self.type in FREE_TEXT_TYPES
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FieldSpec:
+        if self.name in RESERVED_NAMES:
+            raise ValueError(
+                f"'{self.name}' is a column of the platform; choose another name and set source: {self.name}"
+            )
+        if self.values is not None and self.type != "category":
+            raise ValueError("values is for type category only")
+        if self.values is not None and (not self.values or len(set(self.values)) != len(self.values)):
+            raise ValueError("values must be a non-empty list without repeats")
+        if (self.minimum is not None or self.maximum is not None) and self.type not in NUMERIC_TYPES:
+            raise ValueError("minimum and maximum are for type integer or number only")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
+        return self
+
+
+class StrataSpec(_Model):
+    """Which groups of examples are planned, mixed and reported one by one."""
+
+    by: tuple[str, ...] = Field(
+        default=(), description="Category or boolean fields whose joined values make a stratum; none means one stratum."
+    )
+    synthetic_only: tuple[str, ...] = Field(
+        default=(),
+        description="Strata (values joined by |) that may be released without a real row; printed on the method card.",
+    )
+
+
+class CsvSpec(_Model):
+    """How CSV files are written."""
+
+    header: bool = Field(default=True, description="Whether the first line names the columns.")
+    columns: tuple[str, ...] = Field(default=(), description="Column names where there is no header line.")
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="One character between values.")
+    null_values: tuple[str, ...] = Field(default=("",), description="What stands for a missing value.")
+    strip: bool = Field(default=True, description="Whether spaces around values are dropped.")
+
+
+class ConsentSpec(_Model):
+    """On what legal basis the real rows may be used."""
+
+    basis: ConsentBasis = Field(
+        description="Legal basis of the whole set (GDPR Art. 6 names, public_domain, not_personal for data about no "
+        "person, research_exemption); unknown is never released."
+    )
+    field: str | None = Field(default=None, description="Column of your files that holds the basis row by row.")
+    withdrawn_values: tuple[str, ...] = Field(
+        default=("withdrawn", "refused", "none"),
+        description="Values of that column that exclude a row from everything, synthesis included.",
+    )
+
+
+class SourceSpec(_Model):
+    """Where the seeds come from and what they may be used for."""
+
+    title: str = Field(default="", description="Name of the collection.")
+    url: str = Field(default="", description="Where it was obtained.")
+    files: tuple[str, ...] = Field(
+        default=(),
+        description="File names or glob patterns inside the data set's folder; none means every .jsonl, .csv and "
+        ".parquet there (also .gz, .zst).",
+    )
+    uri: str | None = Field(
+        default=None,
+        pattern=r"^sklearn:[a-z_]+$",
+        description="A bundled scikit-learn set instead of files: sklearn:breast_cancer, sklearn:digits, sklearn:iris, "
+        "sklearn:wine, sklearn:diabetes.",
+    )
+    csv: CsvSpec = Field(default_factory=CsvSpec, description="CSV dialect.")
+    license: str = Field(
+        description="SPDX expression of the whole set, e.g. CC-BY-4.0, or LicenseRef-… for your own terms. "
+        "LicenseRef-unknown makes every row synthesis_only."
+    )
+    license_field: str | None = Field(default=None, description="Column of your files with the license row by row.")
+    private_field: str | None = Field(
+        default=None,
+        description="Boolean column of your files; true makes a row synthesis_only: it may condition generators and "
+        "is never exported.",
+    )
+    consent: ConsentSpec = Field(description="Legal basis.")
+    jurisdiction: tuple[str, ...] = Field(default=(), description="Where the law applies, e.g. EU, US-CA.")
+    contact: str = Field(default="", description="Who answers questions about this data.")
+    collected_from: dt.date | None = Field(default=None, description="First day of collection.")
+    collected_to: dt.date | None = Field(default=None, description="Last day of collection.")
+
+    @field_validator("license")
+    @classmethod
+    def _known_license(cls, value: str) -> str:
+        check_license(value)
+        return value
+
+
+class LiabilitySpec(_Model):
+    """What the audit does with personal data it finds in rows that are otherwise clear."""
+
+    pii: Literal["synthesis_only", "exclude", "allow"] = Field(
+        default="synthesis_only", description="Disposition of a row in which personal data is found."
+    )
+    allow_entities: tuple[str, ...] = Field(
+        default=("DATE_TIME",), description="Entity types that are no reason to hold a row back, e.g. DATE_TIME, URL."
+    )
+
+
+class GenerationSpec(_Model):
+    """How candidates are made."""
+
+    recipe: str = Field(default="few_shot", pattern=r"^[a-z][a-z0-9_]*$", description="Folder name under recipes/.")
+    engine: Literal["auto", "embedded"] = Field(
+        default="auto",
+        description="auto takes the best engine this machine has; embedded needs no GPU and no download.",
+    )
+    generator: Literal["auto", "text", "tabular"] = Field(
+        default="auto", description="Embedded engine: the text or the tabular model; auto looks at the fields."
+    )
+    temperature: float = Field(default=1.0, gt=0, le=2, description="Sampling temperature; below 1 narrows diversity.")
+    top_k: int = Field(default=0, ge=0, description="Sample from the k likeliest tokens; 0 means all.")
+    max_tokens: int = Field(default=512, ge=1, le=131_072, description="Longest completion in tokens.")
+    exemplars: int = Field(default=6, ge=1, le=64, description="Training rows that condition one request.")
+    shard_size: int = Field(default=4096, ge=1, le=1_000_000, description="Requests in one restartable shard.")
+    max_waves: int = Field(default=8, ge=1, le=100, description="Most generate-and-filter waves in a round.")
+    min_yield: float = Field(default=0.01, ge=0, le=1, description="Stop when a wave's accepted share is below this.")
+
+
+class QualitySpec(_Model):
+    """The quality contract: what "good" means, frozen and hashed before the first candidate exists."""
+
+    min_chars: int = Field(default=3, ge=0, description="Fewest characters of free text in a candidate.")
+    max_repeated_line_share: float = Field(default=0.3, ge=0, le=1, description="Most of the text in repeated lines.")
+    max_top_bigram_share: float = Field(
+        default=0.2, ge=0, le=1, description="Most of the words taken by the commonest word pair (texts of 10+ words)."
+    )
+    near_duplicate_jaccard: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Jaccard similarity of character 5-gram sets from which two texts are near-duplicates.",
+    )
+    leak_ngram: int = Field(default=8, ge=3, le=50, description="Words in a row shared with a seed that make a leak.")
+    leak_ngram_private: int = Field(default=5, ge=2, le=50, description="The same for synthesis_only seeds.")
+    label_false_reject: float = Field(
+        default=0.01,
+        gt=0,
+        lt=0.5,
+        description="Share of real rows that the label model may wrongly reject; sets its threshold.",
+    )
+    psi_watch: float = Field(default=0.1, gt=0, description="Population stability index from which a field is watched.")
+    psi_act: float = Field(default=0.25, gt=0, description="Population stability index from which a field has shifted.")
+    c2st_margin: float = Field(
+        default=0.15,
+        ge=0,
+        le=0.5,
+        description="How far classifier two-sample accuracy may exceed its real-vs-real null.",
+    )
+    distinct_2_drop: float = Field(
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Relative fall of corpus distinct-2 against the real anchor that means collapse.",
+    )
+    tail_coverage: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Least share of the anchor's rare n-grams (or rare values) that the corpus must keep.",
+    )
+    near_copy_margin: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="How far the share of near copies of seeds may exceed its real-vs-real level.",
+    )
+    membership_auc: float = Field(default=0.60, gt=0.5, le=1, description="Largest membership-inference AUC.")
+    student_drop: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="How far a student trained on the mix may fall below one trained on the real rows.",
+    )
+    shift_level: Level = Field(default="warn", description="Whether a shift blocks the release.")
+    collapse_level: Level = Field(default="warn", description="Whether a collapse blocks the release.")
+    privacy_level: Level = Field(default="block", description="Whether a privacy finding blocks the release.")
+    student_level: Level = Field(default="warn", description="Whether a student below its bar blocks the release.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> QualitySpec:
+        if self.psi_watch > self.psi_act:
+            raise ValueError(f"psi_watch {self.psi_watch} is above psi_act {self.psi_act}")
+        return self
+
+
+class MixSpec(_Model):
+    """How real and synthetic rows make the corpus."""
+
+    share: float = Field(
+        default=0.70, ge=0.60, le=0.80, description="Synthetic share of the corpus, by rows and weight."
+    )
+    real_floor: int = Field(
+        default=1,
+        ge=0,
+        description="Real rows a stratum must have, as far as there are any; strata with none must be synthetic_only.",
+    )
+    upsampling_cap: float = Field(default=1.0, ge=1, le=4, description="Most times a real row may stand in the corpus.")
+
+
+class ReviewSpec(_Model):
+    """How much people look at, and what that must certify."""
+
+    rate: float = Field(default=0.02, ge=0.01, le=0.05, description="Share of the filtered rows that is reviewed.")
+    minutes_per_item: float = Field(default=3.0, gt=0, le=240, description="Minutes a review takes, for the budget.")
+    tolerated_defect_rate: float = Field(
+        default=0.05, gt=0, lt=0.5, description="Defect rate that an accepted batch must be certified below (LTPD)."
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Confidence of that statement.")
+    mode: Literal["human", "auto"] = Field(
+        default="human", description="auto lets a model decide; marked everywhere, and it certifies nothing."
+    )
+    budget_minutes: float | None = Field(default=None, gt=0, description="Most reviewer minutes for a round.")
+
+
+class BudgetSpec(_Model):
+    """What a round may spend; engines that cost money wait until one of these is set."""
+
+    tokens: int | None = Field(default=None, gt=0, description="Most generated tokens a round.")
+    seconds: float | None = Field(default=None, gt=0, description="Most seconds of generation a round.")
+    money: float | None = Field(default=None, gt=0, description="Most money a round, in cost.currency.")
+
+
+class CostSpec(_Model):
+    """Prices for the cost ledger, and the human baseline it compares with."""
+
+    currency: str = Field(default="USD", min_length=3, max_length=3, description="ISO 4217 code.")
+    per_million_tokens: float = Field(default=0.0, ge=0, description="Price of a million generated tokens.")
+    per_engine_hour: float = Field(default=0.0, ge=0, description="Price of an hour of the engine (GPU rent).")
+    per_reviewer_hour: float = Field(default=40.0, ge=0, description="Price of a reviewer's hour.")
+    baseline_minutes_per_example: float = Field(
+        default=3.6, ge=0, description="Minutes a person needs to write one example (12,000 h for 200,000 = 3.6)."
+    )
+
+
+class DatasetSpec(_Model):
+    """One data set: its record, its rights, how it is synthesized, reviewed and mixed."""
+
+    name: str = Field(pattern=DATASET_NAME.pattern, description="Same as the folder: a-z, 0-9 and _, at most 63.")
+    description: str = Field(default="", description="What the examples are.")
+    seed: int = Field(default=0, ge=0, description="Start of every random choice.")
+    fields: tuple[FieldSpec, ...] = Field(min_length=1, max_length=1000, description="The record, field by field.")
+    constraints: tuple[str, ...] = Field(
+        default=(),
+        description="Row conditions in SQL over the fields that every record must meet, e.g. low <= high.",
+    )
+    strata: StrataSpec = Field(default_factory=StrataSpec, description="Groups planned and reported one by one.")
+    source: SourceSpec = Field(description="Where the seeds come from and what they may be used for.")
+    liabilities: LiabilitySpec = Field(
+        default_factory=LiabilitySpec, description="What the audit does with personal data."
+    )
+    generation: GenerationSpec = Field(default_factory=GenerationSpec, description="How candidates are made.")
+    quality: QualitySpec = Field(default_factory=QualitySpec, description="The quality contract.")
+    mix: MixSpec = Field(default_factory=MixSpec, description="How real and synthetic rows make the corpus.")
+    review: ReviewSpec = Field(default_factory=ReviewSpec, description="How much people look at.")
+    rounds: int = Field(default=1, ge=1, le=1000, description="Rounds the platform runs by itself.")
+    target_accepted: int | None = Field(
+        default=None,
+        gt=0,
+        description="Accepted synthetic examples wanted over all rounds; left out, as many as the mix can hold.",
+    )
+    budget: BudgetSpec = Field(default_factory=BudgetSpec, description="What a round may spend.")
+    cost: CostSpec = Field(default_factory=CostSpec, description="Prices for the cost ledger.")
+    webhook: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
+        default=None, description="Optional address that receives drift alerts as JSON."
+    )
+
+    @property
+    def digest(self) -> str:
+        """32 hex digits over every setting that can change a row; prices, budgets, addresses and shard size cannot."""
+        content = self.model_dump(
+            mode="json",
+            exclude={"cost": True, "budget": True, "webhook": True, "rounds": True, "generation": {"shard_size"}},
+        )
+        return digest_text(json.dumps(content, sort_keys=True))
+
+    @property
+    def text_fields(self) -> tuple[FieldSpec, ...]:
+        """The free-text fields (text, code, messages) that are generated."""
+        return tuple(field for field in self.fields if field.is_free_text and field.role != "id")
+
+    @property
+    def content_fields(self) -> tuple[FieldSpec, ...]:
+        """Every field that is generated and counts as content: all but ids."""
+        return tuple(field for field in self.fields if field.role != "id")
+
+    @property
+    def released_fields(self) -> tuple[FieldSpec, ...]:
+        """The fields that may leave: no ids, nothing sensitive."""
+        return tuple(field for field in self.fields if field.role not in ("id", "sensitive"))
+
+    @property
+    def target_field(self) -> FieldSpec | None:
+        """The field a student predicts: the first target that is a category, boolean or number; else None."""
+        for field in self.fields:
+            if field.role == "target" and not field.is_free_text and field.type != "date":
+                return field
+        return None
+
+    def field(self, name: str) -> FieldSpec:
+        """Return the field of that name; KeyError if there is none."""
+        return {field.name: field for field in self.fields}[name]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DatasetSpec:
+        names = [field.name for field in self.fields]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"fields: names must be unique, repeated: {', '.join(repeated)}")
+        if not self.content_fields:
+            raise ValueError("fields: at least one field must have a role other than id")
+        for name in self.strata.by:
+            if name not in names:
+                raise ValueError(f"strata.by: '{name}' is no field; fields are {', '.join(names)}")
+            if self.field(name).type not in ("category", "boolean"):
+                raise ValueError(
+                    f"strata.by: '{name}' is of type {self.field(name).type}; category or boolean is needed"
+                )
+        for condition in self.constraints:
+            _check_constraint(condition, names)
+        return self
+
+
+def _check_constraint(condition: str, names: list[str]) -> None:
+    try:
+        used = pl.sql_expr(condition).meta.root_names()
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"constraints: '{condition}' is no SQL condition: {error}") from None
+    unknown = sorted(set(used) - set(names))
+    if unknown or not used:
+        raise ValueError(
+            f"constraints: '{condition}' must use fields of the record; unknown: {', '.join(unknown) or 'none used'}"
+        )
+
+
+def check_license(expression: str) -> None:
+    """Raise ValueError unless the text is a valid SPDX expression; LicenseRef-… is allowed."""
+    from license_expression import get_spdx_licensing
+
+    plain = re.sub(r"LicenseRef-[A-Za-z0-9.\-]+", "MIT", expression)
+    try:
+        problems = get_spdx_licensing().validate(plain).errors
+    except Exception as error:  # the parser fails in many ways on half an expression, AttributeError among them
+        problems = [str(error)]
+    if problems or not expression:
+        raise ValueError(
+            f"'{expression}' is no SPDX license expression; write one such as CC-BY-4.0, MIT, CC0-1.0, "
+            "or LicenseRef-<your-terms>"
+        )
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML without aliases (no expansion bombs) and without repeated keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a small YAML file; SpecError names file, line and what is wrong."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_SPEC_BYTES:
+            raise SpecError(f"{path}: {size:,} bytes; a file of at most {MAX_SPEC_BYTES:,} is expected")
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: there is no such file; `synth init NAME FILE…` writes one") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise SpecError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+
+
+def load_spec(path: Path) -> DatasetSpec:
+    """Read a dataset.yaml; SpecError lists every fault with file, field, value and what is allowed."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "dataset.yaml"
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise SpecError(f"{path}: a mapping of settings is expected, found {type(content).__name__}")
+    spec = parse_spec(content, where=str(path))
+    if path.name == "dataset.yaml" and path.parent.name != spec.name:
+        raise SpecError(f"{path}: name: '{spec.name}' must be the folder's name, '{path.parent.name}'")
+    return spec
+
+
+def parse_spec(content: dict[str, Any], *, where: str) -> DatasetSpec:
+    """Validate settings; SpecError lists every fault, each starting with `where`."""
+    try:
+        return DatasetSpec.model_validate(content)
+    except ValidationError as error:
+        problems = error.errors()
+        faulty = [problem["loc"] for problem in problems]
+        # pydantic also counts the valid items of a list whose items are wrong; that echo helps nobody
+        told = [
+            p
+            for p in problems
+            if not any(len(loc) > len(p["loc"]) and loc[: len(p["loc"])] == p["loc"] for loc in faulty)
+        ]
+        raise SpecError("\n".join(_explain(problem, where) for problem in told)) from error
+
+
+def _explain(problem: Any, where: str) -> str:
+    field = ".".join(str(part) for part in problem["loc"]) or "(whole file)"
+    value = json.dumps(problem["input"], default=str)
+    value = value if len(value) <= 80 else value[:77] + "…"
+    if problem["type"] == "missing":
+        return f"{where}: {field}: is missing; {_describe(problem['loc'])}"
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: {field}: unknown setting (value {value}); allowed here: {_allowed(problem['loc'])}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if isinstance(problem["input"], dict):
+        return f"{where}: {field}: {message}"
+    return f"{where}: {field}: {value}: {message}"
+
+
+def _model_at(location: tuple[Any, ...]) -> type[BaseModel]:
+    model: type[BaseModel] = DatasetSpec
+    for part in location:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        candidates = [model.model_fields[part].annotation]
+        while candidates:
+            kind = candidates.pop()
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                model = kind
+                break
+            candidates.extend(getattr(kind, "__args__", ()))
+    return model
+
+
+def _allowed(location: tuple[Any, ...]) -> str:
+    return ", ".join(_model_at(location[:-1]).model_fields)
+
+
+def _describe(location: tuple[Any, ...]) -> str:
+    info = _model_at(location[:-1]).model_fields.get(str(location[-1]))
+    return (info.description or "required") if info else "required"
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of dataset.yaml, for editors."""
+    schema = DatasetSpec.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
