@@ -1,0 +1,204 @@
+"""Planning a round: how many accepted examples per stratum, from which pinned inputs.
+
+Here: capacity of the mix, allocation over strata, the pins. Not here: making requests (requests.py), engines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from synth_assets.errors import GateError
+from synth_assets.generation.recipes import load_recipe
+from synth_assets.records import RELEASABLE, TRAIN, apportion, digest_text
+from synth_assets.spec import DatasetSpec
+from synth_assets.store import round_index
+
+MAX_SHARE = 0.80
+_FEEDBACK_RANGE = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """strata: one row a stratum; settings: one row of pins.
+
+    strata columns: stratum, real_train (train rows of any disposition), releasable (train rows that may leave),
+    accepted_before, capacity (synthetic rows the mix can hold), weight, target, binding.
+    settings columns: dataset, round, engine, generator, recipe, prompt_id, spec_digest, seeds_digest,
+    contract_digest, feedback_digest, wanted, capacity, target, note.
+    """
+
+    strata: pl.DataFrame
+    settings: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Pins:
+    """The digests of everything a plan builds on; a candidate is checked against them."""
+
+    seeds_digest: str
+    contract_digest: str
+    feedback_digest: str
+
+
+def plan_round(
+    spec: DatasetSpec,
+    round_: str,
+    seeds: pl.DataFrame,
+    pins: Pins,
+    *,
+    accepted_before: Mapping[str, int],
+    feedback: pl.DataFrame | None = None,
+) -> Plan:
+    """Return the plan of a round.
+
+    The whole corpus can hold S = R·σ/(1−σ) synthetic rows, R the releasable training rows (times the upsampling cap,
+    and never above 0.80 by physical rows), σ the share; no stratum with real rows takes more than 4 synthetic rows
+    per real one. What is wanted beyond that is clamped, and the strata at their limit are marked `binding`.
+    `feedback` (stratum, error) from the round before moves the allocation within half and double of the real mix.
+    GateError if a stratum without releasable real rows is not declared synthetic_only.
+    """
+    counts = count_strata(spec, seeds)
+    _check_real_rows(spec, counts)
+    strata = counts["stratum"].to_list()
+    releasable = counts["releasable"].to_list()
+    before = [accepted_before.get(stratum, 0) for stratum in strata]
+    total_real = sum(releasable)
+    share, cap = spec.mix.share, spec.mix.upsampling_cap
+    capacity = math.floor(total_real * min(cap * share / (1 - share), MAX_SHARE / (1 - MAX_SHARE)))
+    wanted = spec.target_accepted if spec.target_accepted is not None else capacity
+    remaining = max(min(wanted, capacity) - sum(before), 0)
+    rounds_left = max(spec.rounds - round_index(round_), 1)
+    target = math.ceil(remaining / rounds_left)
+
+    limits = [_stratum_limit(spec, stratum, real, capacity) for stratum, real in zip(strata, releasable, strict=True)]
+    rooms = [max(limit - used, 0) for limit, used in zip(limits, before, strict=True)]
+    weights = _weights(counts, feedback)
+    targets = _allocate(target, weights, rooms)
+    rows = counts.with_columns(
+        accepted_before=pl.Series(before, dtype=pl.Int64),
+        capacity=pl.Series(limits, dtype=pl.Int64),
+        weight=pl.Series(weights, dtype=pl.Float64),
+        target=pl.Series(targets, dtype=pl.Int64),
+        binding=pl.Series([t > 0 and t == room for t, room in zip(targets, rooms, strict=True)]),
+    )
+    recipe = load_recipe(spec.generation.recipe)
+    settings = {
+        "dataset": spec.name,
+        "round": round_,
+        "engine": resolve_engine(spec),
+        "generator": resolve_generator(spec),
+        "recipe": recipe.name,
+        "prompt_id": digest_text(recipe.digest, *(f"{s}:{t}" for s, t in zip(strata, targets, strict=True))),
+        "spec_digest": spec.digest,
+        "seeds_digest": pins.seeds_digest,
+        "contract_digest": pins.contract_digest,
+        "feedback_digest": pins.feedback_digest,
+        "wanted": wanted,
+        "capacity": capacity,
+        "target": sum(targets),
+        "note": _explain(spec, wanted, capacity, total_real, rows),
+    }
+    return Plan(rows, pl.DataFrame([settings]))
+
+
+def resolve_engine(spec: DatasetSpec) -> str:
+    """Return the engine that `auto` stands for here; frozen in the plan."""
+    return "embedded" if spec.generation.engine == "auto" else spec.generation.engine
+
+
+def resolve_generator(spec: DatasetSpec) -> str:
+    """Return the embedded generator that `auto` stands for: text where the record has free text, else tabular."""
+    if spec.generation.generator != "auto":
+        return spec.generation.generator
+    return "text" if spec.text_fields else "tabular"
+
+
+def count_strata(spec: DatasetSpec, seeds: pl.DataFrame) -> pl.DataFrame:
+    """Return stratum, real_train, releasable of every stratum seen in training, possible by the spec or declared."""
+    train = seeds.filter(pl.col("split") == TRAIN)
+    counted = train.group_by("stratum").agg(
+        real_train=pl.len().cast(pl.Int64),
+        releasable=(pl.col("disposition") == RELEASABLE).sum().cast(pl.Int64),
+    )
+    expected = {*spec.strata.synthetic_only}
+    if len(spec.strata.by) == 1:
+        expected |= set(spec.field(spec.strata.by[0]).values or ())
+    missing = sorted(expected - set(counted["stratum"].to_list()))
+    empty = pl.DataFrame(
+        {"stratum": missing, "real_train": [0] * len(missing), "releasable": [0] * len(missing)}, schema=counted.schema
+    )
+    return pl.concat([counted, empty]).sort("stratum")
+
+
+def _check_real_rows(spec: DatasetSpec, counts: pl.DataFrame) -> None:
+    bare = counts.filter((pl.col("releasable") == 0) & ~pl.col("stratum").is_in(list(spec.strata.synthetic_only)))
+    if not bare.is_empty():
+        names = ", ".join(
+            f"'{row['stratum']}' ({row['real_train']} training rows, none releasable)" for row in bare.to_dicts()
+        )
+        raise GateError(
+            f"{spec.name}: no releasable real row in the training split of {names}. Add releasable rows, or list the "
+            "stratum under strata.synthetic_only in dataset.yaml (it is then named on the method card), or remove it "
+            "from the field's values"
+        )
+    if counts["releasable"].sum() == 0:
+        raise GateError(
+            f"{spec.name}: no releasable real row in the training split, so a mix of 20–40 % real rows is impossible; "
+            "check license, consent and private rows in liability_audit"
+        )
+
+
+def _stratum_limit(spec: DatasetSpec, stratum: str, releasable: int, capacity: int) -> int:
+    if releasable == 0 and stratum in spec.strata.synthetic_only:
+        return capacity
+    return math.floor(releasable * spec.mix.upsampling_cap * MAX_SHARE / (1 - MAX_SHARE))
+
+
+def _weights(counts: pl.DataFrame, feedback: pl.DataFrame | None) -> list[float]:
+    """Return the allocation weights: the real training mix, moved by relative error within half and double of it."""
+    real = counts["real_train"].cast(pl.Float64)
+    smallest = real.filter(real > 0).min()
+    base = real.map_elements(lambda n: n or smallest, return_dtype=pl.Float64)
+    if feedback is None or feedback.is_empty():
+        return base.to_list()
+    errors = counts.join(feedback.select("stratum", "error"), on="stratum", how="left", maintain_order="left")["error"]
+    mean = errors.mean()
+    if not isinstance(mean, float) or mean <= 0:
+        return base.to_list()
+    factor = (errors.fill_null(mean) / mean).clip(*_FEEDBACK_RANGE)
+    return (base * factor).to_list()
+
+
+def _allocate(target: int, weights: list[float], rooms: list[int]) -> list[int]:
+    """Return integer targets by weight, none above its room; what a full stratum cannot take goes to the others."""
+    targets = [0] * len(weights)
+    left = min(target, sum(rooms))
+    while left > 0:
+        open_ = [i for i in range(len(weights)) if targets[i] < rooms[i]]
+        shares = apportion(left, [weights[i] for i in open_])
+        given = 0
+        for i, share in zip(open_, shares, strict=True):
+            step = min(share, rooms[i] - targets[i])
+            targets[i] += step
+            given += step
+        if given == 0:  # pragma: no cover - apportion always gives something to a positive weight
+            break
+        left -= given
+    return targets
+
+
+def _explain(spec: DatasetSpec, wanted: int, capacity: int, real: int, rows: pl.DataFrame) -> str:
+    notes = []
+    if wanted > capacity:
+        notes.append(
+            f"target_accepted {wanted:,} is more than a {spec.mix.share:.0%} mix of {real:,} releasable real rows can "
+            f"hold; clamped to {capacity:,}"
+        )
+    full = rows.filter("binding")["stratum"].to_list()
+    if full:
+        notes.append(f"at their limit: {', '.join(full[:10])}{' …' if len(full) > 10 else ''}")
+    return "; ".join(notes)
