@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,6 +40,7 @@ FREE_TEXT_TYPES = frozenset({"text", "code", "messages"})
 NUMERIC_TYPES = frozenset({"integer", "number"})
 MAX_SPEC_BYTES = 1_000_000
 DATASET_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+MIN_SHARE, MAX_SHARE = 0.60, 0.80
 UNKNOWN_LICENSE = "LicenseRef-unknown"
 
 
@@ -279,14 +281,19 @@ class MixSpec(_Model):
     """How real and synthetic rows make the corpus."""
 
     share: float = Field(
-        default=0.70, ge=0.60, le=0.80, description="Synthetic share of the corpus, by rows and weight."
+        default=0.70, ge=MIN_SHARE, le=MAX_SHARE, description="Synthetic share of the corpus, by rows and weight."
     )
     real_floor: int = Field(
         default=1,
         ge=0,
         description="Real rows a stratum must have, as far as there are any; strata with none must be synthetic_only.",
     )
-    upsampling_cap: float = Field(default=1.0, ge=1, le=4, description="Most times a real row may stand in the corpus.")
+    upsampling_cap: float = Field(default=1.0, ge=1, le=4, description="Most that a real row may weigh in the corpus.")
+
+    def capacity(self, real_rows: int) -> int:
+        """Return how many synthetic rows a corpus with so many real rows can hold: R·cap·σ/(1−σ), at most 4·R."""
+        by_weight = self.upsampling_cap * self.share / (1 - self.share)
+        return math.floor(real_rows * min(by_weight, MAX_SHARE / (1 - MAX_SHARE)) + 1e-9)
 
 
 class ReviewSpec(_Model):

@@ -14,10 +14,9 @@ import polars as pl
 from synth_assets.errors import GateError
 from synth_assets.generation.recipes import load_recipe
 from synth_assets.records import RELEASABLE, TRAIN, apportion, digest_text
-from synth_assets.spec import DatasetSpec
+from synth_assets.spec import MAX_SHARE, DatasetSpec
 from synth_assets.store import round_index
 
-MAX_SHARE = 0.80
 _FEEDBACK_RANGE = (0.5, 2.0)
 
 
@@ -67,8 +66,7 @@ def plan_round(
     releasable = counts["releasable"].to_list()
     before = [accepted_before.get(stratum, 0) for stratum in strata]
     total_real = sum(releasable)
-    share, cap = spec.mix.share, spec.mix.upsampling_cap
-    capacity = math.floor(total_real * min(cap * share / (1 - share), MAX_SHARE / (1 - MAX_SHARE)))
+    capacity = spec.mix.capacity(total_real)
     wanted = spec.target_accepted if spec.target_accepted is not None else capacity
     remaining = max(min(wanted, capacity) - sum(before), 0)
     rounds_left = max(spec.rounds - round_index(round_), 1)
@@ -155,14 +153,13 @@ def _check_real_rows(spec: DatasetSpec, counts: pl.DataFrame) -> None:
 def _stratum_limit(spec: DatasetSpec, stratum: str, releasable: int, capacity: int) -> int:
     if releasable == 0 and stratum in spec.strata.synthetic_only:
         return capacity
-    return math.floor(releasable * spec.mix.upsampling_cap * MAX_SHARE / (1 - MAX_SHARE))
+    return math.floor(releasable * MAX_SHARE / (1 - MAX_SHARE) + 1e-9)
 
 
 def _weights(counts: pl.DataFrame, feedback: pl.DataFrame | None) -> list[float]:
     """Return the allocation weights: the real training mix, moved by relative error within half and double of it."""
     real = counts["real_train"].cast(pl.Float64)
-    smallest = real.filter(real > 0).min()
-    base = real.map_elements(lambda n: n or smallest, return_dtype=pl.Float64)
+    base = real.replace(0.0, real.filter(real > 0).min())
     if feedback is None or feedback.is_empty():
         return base.to_list()
     errors = counts.join(feedback.select("stratum", "error"), on="stratum", how="left", maintain_order="left")["error"]

@@ -1,0 +1,222 @@
+"""The commands of `synth` and their arguments.
+
+Here: one function a command, each a few lines. Not here: running jobs (runs.py, rounds.py), printing (summary.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from synth_assets.errors import SynthError
+from synth_assets.project import Project, find_project
+
+app = typer.Typer(
+    help="A supply chain for synthetic training data: audited seeds, tested batches, releases, recalls.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+console = Console()
+errors = Console(stderr=True)
+
+Dataset = Annotated[str, typer.Argument(help="Data set: a folder under data/seeds.")]
+Round = Annotated[str | None, typer.Argument(help="Round, r000, r001, …; the open or newest one by default.")]
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new data set.")],
+    files: Annotated[list[Path], typer.Argument(help="Your JSONL, CSV or Parquet files.")],
+    license_: Annotated[
+        str | None, typer.Option("--license", help="SPDX license of the files, e.g. CC-BY-4.0.")
+    ] = None,
+) -> None:
+    """Copy FILES to data/seeds/NAME and write a dataset.yaml guessed from them; unknowns are marked CHECK."""
+    from synth_assets.cli.setup import create_dataset
+
+    target = create_dataset(find_project(), name, files, license_)
+    marks = [line.strip() for line in target.read_text(encoding="utf-8").splitlines() if "CHECK" in line]
+    console.print(f"wrote {target}", highlight=False)
+    for line in marks:
+        console.print(f"  {line}", style="yellow", highlight=False, markup=False)
+    console.print(f"look at it, then: synth preview {name}", highlight=False)
+
+
+@app.command()
+def preview(
+    dataset: Dataset, count: Annotated[int, typer.Option(help="Candidates to show.", min=1, max=100)] = 5
+) -> None:
+    """Show a few candidates with their verdicts, in seconds; nothing is written."""
+    from synth_assets.cli.preview import preview_candidates
+    from synth_assets.cli.summary import print_preview
+
+    project = find_project()
+    candidates, verdicts = preview_candidates(project, dataset, count)
+    print_preview(console, project.spec(dataset), candidates, verdicts)
+
+
+@app.command()
+def run(
+    dataset: Dataset,
+    rounds: Annotated[int, typer.Option(help="Rounds in all; 0 takes dataset.yaml's.", min=0)] = 0,
+    auto_review: Annotated[
+        bool,
+        typer.Option("--auto-review", help="Let a model decide the reviews; marked everywhere, certifies nothing."),
+    ] = False,
+) -> None:
+    """Take a data set from its seed files to a release, through Dagster; what is done already is not done again."""
+    from synth_assets.cli.summary import print_summary, print_waiting
+
+    project = find_project()
+    runner = _runner(project, dataset, automated=auto_review, rounds=rounds)
+    if runner.run():
+        print_summary(console, project, dataset)
+    else:
+        print_waiting(console, project, dataset, runner.due_round() or "")
+
+
+@app.command()
+def review(
+    dataset: Dataset,
+    round_: Round = None,
+    export: Annotated[Path | None, typer.Option(help="Write the open items to this .csv or .jsonl and stop.")] = None,
+    import_: Annotated[Path | None, typer.Option("--import", help="Take decisions from this .csv or .jsonl.")] = None,
+    reviewer: Annotated[str, typer.Option(help="Who decides, for decisions made at this prompt.")] = "",
+) -> None:
+    """Decide on the drawn sample at a prompt or by file; a finished review goes on to the corpus and the release."""
+    from synth_assets.cli.reviewing import export_items, import_items, review_at_prompt
+    from synth_assets.cli.summary import print_summary, print_waiting
+
+    project = find_project()
+    runner = _runner(project, dataset, automated=False, rounds=0)
+    round_ = round_ or runner.due_round() or "r000"
+    if export is not None:
+        count = export_items(project, dataset, round_, export)
+        console.print(f"{count} items written to {export}; fill in decision, reason, reviewer and import the file")
+        return
+    if import_ is not None:
+        import_items(console, project, dataset, round_, import_)
+    else:
+        review_at_prompt(console, project, dataset, round_, reviewer)
+    if runner.conclude(round_):
+        print_summary(console, project, dataset)
+    else:
+        print_waiting(console, project, dataset, round_)
+
+
+@app.command()
+def status(dataset: Annotated[str | None, typer.Argument(help="One data set; all by default.")] = None) -> None:
+    """Show every data set and round, and what comes next."""
+    from synth_assets.cli.summary import print_status
+
+    print_status(console, find_project(), dataset)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address to bind.")] = "127.0.0.1",
+) -> None:
+    """Start the Dagster UI and its daemons on this project's history."""
+    from synth_assets.cli.setup import start_ui
+
+    raise typer.Exit(start_ui(find_project(), host, port))
+
+
+@app.command()
+def trace(
+    dataset: Dataset, example_id: Annotated[str, typer.Argument(help="example_id of a real or synthetic row.")]
+) -> None:
+    """Show the model, prompt, seeds, verdicts and decisions behind one example."""
+    from synth_assets.cli.summary import print_trace
+    from synth_assets.provenance.ledger import trace_example
+
+    print_trace(console, trace_example(find_project().lake, dataset, example_id))
+
+
+@app.command()
+def recall(
+    dataset: Dataset,
+    kind: Annotated[str, typer.Argument(help="model, prompt, seed, example or reviewer.")],
+    value: Annotated[str, typer.Argument(help="generator_id, prompt_id, example_id or reviewer name.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the recall.")],
+    who: Annotated[str, typer.Option(help="Who recalls.")] = "cli",
+) -> None:
+    """Recall what a bad model, prompt, seed, example or reviewer has touched, and release again without it."""
+    from synth_assets.cli.recalling import recall_and_release
+    from synth_assets.cli.summary import print_recall
+
+    project = find_project()
+    runner = _runner(project, dataset, automated=False, rounds=0)
+    print_recall(console, recall_and_release(project, runner.jobs, dataset, kind, value, reason, who))
+
+
+@app.command()
+def verify(
+    dataset: Dataset, version: Annotated[str | None, typer.Argument(help="Release; the latest by default.")] = None
+) -> None:
+    """Check every file of a release against its manifest."""
+    from synth_assets.provenance.release import find_release
+
+    release = find_release(find_project().releases, dataset, version)
+    release.verify()
+    console.print(f"{dataset} {release.version}: {len(release.manifest['files'])} files as released", highlight=False)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="DuckDB SQL over the lake's assets, e.g. SELECT * FROM funnel.")],
+) -> None:
+    """Query the lake: one view an asset, `asset__table` for its other tables."""
+    from synth_assets.cli.summary import print_query
+
+    print_query(console, find_project().lake, query)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of dataset.yaml, for editors."""
+    import json
+
+    from synth_assets.spec import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@app.command()
+def vacuum(days: Annotated[float, typer.Option(help="Spare what is younger.", min=0)] = 1.0) -> None:
+    """Delete lake versions that are neither current nor pinned by a release."""
+    import datetime as dt
+
+    from synth_assets.provenance.release import pinned_digests
+
+    project = find_project()
+    removed = project.lake.vacuum(pinned_digests(project.releases), older_than=dt.timedelta(days=days))
+    console.print(f"{len(removed)} versions deleted")
+
+
+def _runner(project: Project, dataset: str, *, automated: bool, rounds: int):
+    from synth_assets.cli.rounds import RoundRunner
+    from synth_assets.cli.runs import JobRunner, open_instance
+
+    spec = project.spec(dataset)  # a wrong dataset.yaml is told before anything slow is imported
+    jobs = JobRunner(project, open_instance(project), console)
+    return RoundRunner(project, dataset, jobs, automated, rounds or spec.rounds)
+
+
+def main() -> None:
+    """Run the command line; user errors end with status 2 and one readable message."""
+    try:
+        app()
+    except SynthError as error:
+        errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        errors.print("stopped; finished work is kept, run the command again to go on", style="yellow")
+        sys.exit(130)

@@ -1,0 +1,104 @@
+"""Taking a data set through its rounds: which job comes next, until there is a release or people must decide.
+
+Here: the order of jobs for one data set. Not here: executing them (runs.py), what they do (defs/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from synth_assets.cli.runs import JobRunner
+from synth_assets.project import Project
+from synth_assets.seeds.reading import fingerprint
+from synth_assets.store import Lake, round_index, round_name
+
+
+@dataclass
+class RoundRunner:
+    """Runs what is due for one data set. `automated`: a model decides the reviews of this run."""
+
+    project: Project
+    dataset: str
+    jobs: JobRunner
+    automated: bool
+    rounds: int
+
+    @property
+    def lake(self) -> Lake:
+        return self.project.lake
+
+    @property
+    def console(self) -> Console:
+        return self.jobs.console
+
+    def run(self) -> bool:
+        """Run until all rounds are closed (True) or a review waits for people (False)."""
+        self.prepare_seeds()
+        while (round_ := self.due_round()) is not None:
+            if not self.run_round(round_):
+                return False
+        return True
+
+    def prepare_seeds(self) -> None:
+        spec, folder = self.project.spec(self.dataset), self.project.seed_folder(self.dataset)
+        self.jobs.instance.add_dynamic_partitions("dataset", [self.dataset])
+        raw, contract = (
+            self.lake.current("raw_seeds", self.dataset),
+            self.lake.current("quality_contract", self.dataset),
+        )
+        if raw is not None and contract is not None and raw.meta.get("fingerprint") == fingerprint(spec, folder):
+            self.console.print("seeds unchanged since they were read", style="dim")
+            return
+        self.jobs.run("seeds", self.dataset)
+
+    def due_round(self) -> str | None:
+        """Return the round that is open, or the next one while rounds remain or the seeds have changed; else None."""
+        closed = self.lake.rounds("round_close", self.dataset)
+        begun = [name for name in self.lake.rounds("plan", self.dataset) if name not in closed]
+        if begun:
+            return begun[0]
+        following = round_name(round_index(closed[-1]) + 1) if closed else round_name(0)
+        if round_index(following) < self.rounds:
+            return following
+        planned = self.lake.read("plan", self.dataset, closed[-1], "settings")["seeds_digest"].item()
+        return following if self.lake.require("seeds", self.dataset).digest != planned else None
+
+    def run_round(self, round_: str) -> bool:
+        """Run one round to its release; False if its review waits for people."""
+        partition = f"{self.dataset}|{round_}"
+        self.jobs.instance.add_dynamic_partitions("round", [round_])
+        if not self.is_generated(round_):
+            self.jobs.run("round", partition, {"ops": {"plan": {"config": {"rounds": self.rounds}}}})
+        return self.conclude(round_)
+
+    def conclude(self, round_: str) -> bool:
+        """Take a generated round through outcome, corpus, reports and release; False while its review is open."""
+        partition = f"{self.dataset}|{round_}"
+        automated = self.automated or self.project.spec(self.dataset).review.mode == "auto"
+        self.jobs.run("review", partition, {"ops": {"review_outcome": {"config": {"automated": automated}}}})
+        closed = self.lake.current("round_close", self.dataset, round_)
+        if closed is None:
+            return False
+        if closed.read()["decision"].item() == "accept":
+            self.jobs.run("release", partition)
+        else:
+            self.console.print(f"{round_} was rejected by its review: its rows join no corpus", style="yellow")
+        self.jobs.run("trends", self.dataset)
+        return True
+
+    def is_generated(self, round_: str) -> bool:
+        """Whether the round's sample was drawn from its present filtered rows, made under its present plan."""
+        found = {name: self.lake.current(name, self.dataset, round_) for name in ("plan", "filtered", "review_sample")}
+        candidates = self.lake.current("candidates", self.dataset, round_)
+        if any(version is None for version in found.values()) or candidates is None:
+            return False
+        plan, filtered, sample = found["plan"], found["filtered"], found["review_sample"]
+        assert plan and filtered and sample
+        return (
+            plan.read("settings")["spec_digest"].item() == self.project.spec(self.dataset).digest
+            and candidates.meta["plan_digest"] == plan.digest
+            and filtered.meta["candidates_digest"] == candidates.digest
+            and sample.meta["filtered_digest"] == filtered.digest
+        )

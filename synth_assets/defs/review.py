@@ -1,0 +1,110 @@
+"""Review assets: the drawn sample and the outcome of its review.
+
+Here: the shell. Not here: sampling, decisions, statistics (synth_assets/review).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import polars as pl
+
+from synth_assets.defs.generation import require_open_round
+from synth_assets.defs.partitions import DATASET_ROUNDS, dataset_of, round_of
+from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit
+from synth_assets.generation.waves import KEPT
+from synth_assets.records import STEERING
+from synth_assets.review.acceptance import required_sample
+from synth_assets.review.sampling import draw_sample
+from synth_assets.review.session import ReviewState, conclude_review, decide_automatically
+
+GROUP = "review"
+_COMMON = {"partitions_def": DATASET_ROUNDS, "group_name": GROUP, "owners": OWNERS, "kinds": DATA_KINDS}
+
+
+class ReviewConfig(dg.Config):
+    """Who decides in this run; `automated` overrides dataset.yaml's review.mode."""
+
+    automated: bool = False
+
+
+@dg.asset(**_COMMON, deps=["filtered"], code_version="1")
+def review_sample(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """The rows people look at: 1–5 %, never fewer than what certifies the tolerated defect rate."""
+    dataset, round_ = dataset_of(context), round_of(context)
+    require_open_round(platform.lake, dataset, round_)
+    spec = platform.spec(dataset)
+    filtered = platform.lake.require("filtered", dataset, round_)
+    kept = filtered.read().filter(pl.col("state") == KEPT)
+    plan = required_sample(kept.height, spec)
+    sample = draw_sample(kept, spec, plan=plan, round_=round_)
+    if plan.note:
+        context.log.warning(plan.note)
+    return commit(
+        context,
+        platform,
+        "review_sample",
+        sample,
+        meta={"filtered_digest": filtered.digest},
+        metadata={
+            "batch": kept.height,
+            "planned": plan.n,
+            "certifies": plan.certified,
+            "reviewer_minutes": sample.height * spec.review.minutes_per_item,
+            "next_step": f"synth review {dataset} {round_}",
+        },
+    )
+
+
+@dg.asset(**_COMMON, deps=["review_sample", "filtered", "seeds"], output_required=False, code_version="1")
+def review_outcome(
+    context: dg.AssetExecutionContext, platform: Platform, config: ReviewConfig
+) -> Iterator[dg.MaterializeResult]:
+    """Decisions, exact bounds and agreement → accept or reject. While reviews are open it yields nothing."""
+    dataset, round_ = dataset_of(context), round_of(context)
+    lake, spec = platform.lake, platform.spec(dataset)
+    require_open_round(lake, dataset, round_)
+    sample = lake.require("review_sample", dataset, round_)
+    kept = lake.read("filtered", dataset, round_).filter(pl.col("state") == KEPT)
+    state = ReviewState(spec, round_, kept, sample.read(), platform.decisions)
+    if config.automated or spec.review.mode == "auto":
+        steering = lake.read("seeds", dataset).filter(pl.col("split") == STEERING)
+        conclusion = decide_automatically(state, steering)
+        context.log.warning("automated review: a model decided, nothing is certified")
+    else:
+        conclusion = conclude_review(state)
+    if not conclusion.sample.equals(sample.read()):
+        written = lake.write(
+            "review_sample", dataset, round_, conclusion.sample, meta={**sample.meta, "enlarged_by": context.run.run_id}
+        )
+        context.log_event(
+            dg.AssetMaterialization(
+                "review_sample",
+                partition=context.partition_key,
+                metadata={"dagster/row_count": conclusion.sample.height, "enlarged_from": sample.rows()},
+                tags={"dagster/data_version": written.digest},
+            )
+        )
+    outcome = conclusion.outcome
+    if outcome.decision not in ("accept", "reject"):
+        context.log.warning(
+            f"review is {outcome.decision}: {outcome.n_open} of {outcome.n_planned} items to decide. "
+            f"`synth review {dataset} {round_}`. {outcome.note}"
+        )
+        return
+    yield commit(
+        context,
+        platform,
+        "review_outcome",
+        {
+            "rows": conclusion.summary,
+            "decisions": conclusion.decisions,
+            "resolutions": conclusion.resolutions,
+            "by_stratum": outcome.by_stratum,
+        },
+        ledger={"log": conclusion.log},
+        metadata={k: v for k, v in conclusion.summary.row(0, named=True).items() if v is not None},
+    )
+
+
+ASSETS = [review_sample, review_outcome]
+CHECKS: list[dg.AssetChecksDefinition] = []

@@ -1,0 +1,109 @@
+"""The cascade: discriminators from cheap to dear; what one rejects costs the next nothing.
+
+Here: the order, and collecting verdicts. Not here: the rules themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from synth_assets.discriminators.duplicates import Duplicates
+from synth_assets.discriminators.labels import Labels
+from synth_assets.discriminators.leakage import Leakage
+from synth_assets.discriminators.protocol import VERDICT_SCHEMA, Discriminator
+from synth_assets.discriminators.rules import RecordRules, TextRules
+from synth_assets.records import TRAIN
+from synth_assets.spec import DatasetSpec
+
+
+@dataclass(frozen=True)
+class Filtering:
+    """survivors: the candidates that passed all, in order, with `quality`; verdicts: one row a candidate × discriminator reached."""
+
+    survivors: pl.DataFrame
+    verdicts: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """The discriminators of one round. `earlier` are the accepted rows of earlier rounds (None: there are none).
+
+    Thresholds come from the train split alone; duplicates are sought in all splits.
+    """
+
+    spec: DatasetSpec
+    seeds: pl.DataFrame
+    earlier: pl.DataFrame | None
+    labels: Labels | None
+
+    @classmethod
+    def build(cls, spec: DatasetSpec, seeds: pl.DataFrame, earlier: pl.DataFrame | None) -> Cascade:
+        """Fit what needs fitting, once a round."""
+        target = spec.target_field
+        fitted = None
+        if target is not None and target.type in ("category", "boolean"):
+            fitted = Labels.fit(spec, seeds.filter(pl.col("split") == TRAIN))
+        return cls(spec, seeds, earlier, fitted)
+
+    def judge(self, candidates: pl.DataFrame, kept: pl.DataFrame) -> Filtering:
+        """Filter a wave; `kept` are the survivors of the round's earlier waves."""
+        return run_cascade(candidates, self.discriminators(kept))
+
+    def discriminators(self, kept: pl.DataFrame) -> list[Discriminator]:
+        """Return the discriminators in order, cheap ones first."""
+        spec = self.spec
+        known = ["example_id", "content_id", *(field.name for field in spec.content_fields)]
+        earlier = pl.concat([frame.select(known) for frame in (self.earlier, kept) if frame is not None])
+        cascade: list[Discriminator] = [RecordRules(spec)]
+        if spec.text_fields:
+            cascade.append(TextRules(spec))
+        cascade.append(Duplicates(spec, earlier, self.seeds))
+        if spec.text_fields:
+            cascade.append(Leakage(spec, self.seeds))
+        if self.labels is not None:
+            cascade.append(self.labels)
+        return cascade
+
+
+def run_cascade(candidates: pl.DataFrame, cascade: Sequence[Discriminator]) -> Filtering:
+    """Judge the candidates by each discriminator in turn, each seeing only what the ones before let pass."""
+    verdicts: list[pl.DataFrame] = [pl.DataFrame(schema=VERDICT_SCHEMA)]
+    survivors = candidates
+    for discriminator in cascade:
+        if survivors.is_empty():
+            break
+        judged = discriminator.judge(survivors)
+        verdicts.append(
+            judged.with_columns(discriminator=pl.lit(discriminator.name), version=pl.lit(discriminator.version)).select(
+                *VERDICT_SCHEMA
+            )
+        )
+        survivors = survivors.filter(judged["passed"])
+    collected = pl.concat(verdicts)
+    return Filtering(_with_quality(survivors, collected), collected)
+
+
+def count_funnel(made: int, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Return stage, count: the candidates, then how many were left after each discriminator, in cascade order."""
+    passed = verdicts.group_by("discriminator", maintain_order=True).agg(count=pl.col("passed").sum().cast(pl.Int64))
+    start = pl.DataFrame({"stage": ["candidates"], "count": [made]}, schema={"stage": pl.String, "count": pl.Int64})
+    return pl.concat([start, passed.rename({"discriminator": "stage"})])
+
+
+def _with_quality(survivors: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Add `quality`: the label margin, or where there is no label model how far the row is from its nearest duplicate."""
+    scores = (
+        verdicts.filter(pl.col("discriminator").is_in(["labels", "duplicates"]))
+        .group_by("example_id")
+        .agg(
+            labels=pl.col("score").filter(pl.col("discriminator") == "labels").first(),
+            duplicates=pl.col("score").filter(pl.col("discriminator") == "duplicates").first(),
+        )
+        .select("example_id", quality=pl.coalesce("labels", 1.0 - pl.col("duplicates")))
+    )
+    return survivors.join(scores, on="example_id", how="left", maintain_order="left").with_columns(
+        pl.col("quality").fill_null(0.0)
+    )

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from synth_assets.monitoring.collapse import measure_collapse
+from synth_assets_tests.monitoring.samples import (
+    CUSTOMERS,
+    MESSAGES,
+    find,
+    make_customers,
+    make_messages,
+    make_spec,
+    mark,
+)
+from synth_assets_tests.paths import NO_SHARED_DATA, SHARED_DATA
+
+OPEN = make_spec([{"name": "text", "type": "text"}])
+
+
+def make_texts(rows: int, seed: int, *, sharpness: float = 1.0, vocabulary: int = 400) -> pl.DataFrame:
+    """Return texts of ten words from a Zipf distribution; sharpness above 1 starves its tail."""
+    rng = np.random.default_rng(seed)
+    chances = (1 / np.arange(1, vocabulary + 1)) ** sharpness
+    words = rng.choice([f"w{i}" for i in range(vocabulary)], (rows, 10), p=chances / chances.sum())
+    texts = [" ".join(row) for row in words]
+    ids = [f"t{seed}-{i}" for i in range(rows)]
+    return pl.DataFrame({"example_id": ids, "stratum": ["all"] * rows, "text": texts})
+
+
+@pytest.fixture(scope="module")
+def anchor() -> pl.DataFrame:
+    return make_texts(600, 1)
+
+
+def test_fresh_texts_of_the_same_source_are_ok(anchor: pl.DataFrame):
+    report = measure_collapse({"r000": mark(make_texts(600, 2))}, anchor, OPEN, held_out=make_texts(200, 3))
+    assert report.level == "ok"
+    drop = find(report, "distinct_2_drop")
+    assert drop["null_low"] < drop["value"] < drop["null_high"]
+    perplexity = find(report, "perplexity")
+    assert perplexity["value"] == pytest.approx(perplexity["null_high"], rel=0.15)
+
+
+def test_a_starved_tail_acts(anchor: pl.DataFrame):
+    report = measure_collapse({"r000": mark(make_texts(600, 2, sharpness=2.2))}, anchor, OPEN)
+    assert find(report, "distinct_2_drop")["level"] == "act"
+    assert find(report, "rare_word_coverage")["level"] == "act"
+    assert find(report, "rare_bigram_coverage")["level"] == "act"
+
+
+def test_the_corpus_is_judged_and_its_synthetic_rows_are_watched(anchor: pl.DataFrame):
+    corpus = pl.concat([mark(anchor, origin="real"), mark(make_texts(600, 2, sharpness=2.2))])
+    report = measure_collapse({"r000": corpus}, anchor, OPEN)
+    whole, synthetic = find(report, "distinct_2_drop"), find(report, "synthetic_distinct_2_drop")
+    assert whole["value"] < synthetic["value"]
+    assert synthetic["level"] == "watch"
+
+
+def test_round_after_round_stands_in_the_history(anchor: pl.DataFrame):
+    rounds = {f"r00{i}": mark(make_texts(600, 2 + i, sharpness=1 + 0.4 * i)) for i in range(3)}
+    report = measure_collapse(rounds, anchor, OPEN)
+    line = report.examples.filter(pl.col("note") == "distinct_2 text")
+    assert line["related_id"].to_list() == ["r000", "r001", "r002"]
+    assert line["value"].is_sorted(descending=True)
+
+
+def test_the_amount_of_text_makes_no_difference(anchor: pl.DataFrame):
+    few, many = (measure_collapse({"r000": mark(make_texts(n, 5))}, anchor, OPEN) for n in (300, 3000))
+    # raw distinct-2 would fall by a third; only the budget differs, by chance of the draw
+    assert find(few, "distinct_2")["value"] == pytest.approx(find(many, "distinct_2")["value"], rel=0.03)
+
+
+def test_repeated_texts_show_in_self_repetition(anchor: pl.DataFrame):
+    # ids differ, as they do for true copies
+    copies = pl.concat([make_texts(60, 2).with_columns(pl.col("example_id") + f"-{i}") for i in range(10)])
+    report = measure_collapse({"r000": mark(copies)}, anchor, OPEN)
+    metric = find(report, "self_repetition")
+    assert metric["value"] > 0.9 > metric["null_high"]
+
+
+def test_held_out_text_is_worse_predicted_after_a_collapse(anchor: pl.DataFrame):
+    held_out = make_texts(200, 9)
+    metric = find(
+        measure_collapse({"r000": mark(make_texts(600, 2, sharpness=3))}, anchor, OPEN, held_out=held_out), "perplexity"
+    )
+    assert metric["value"] > 1.5 * metric["null_high"]
+
+
+def test_fresh_customers_are_ok():
+    report = measure_collapse({"r000": mark(make_customers(800, 2))}, make_customers(800, 1), CUSTOMERS)
+    assert report.level == "ok"
+
+
+def test_a_fallen_variance_acts():
+    made = make_customers(800, 2).with_columns(age=40 + (pl.col("age") - 40) * 0.5)
+    report = measure_collapse({"r000": mark(made)}, make_customers(800, 1), CUSTOMERS)
+    variance = find(report, "variance_drop", "age")
+    assert variance["value"] == pytest.approx(0.75, abs=0.08)
+    assert variance["level"] == "act"
+    assert find(report, "tail_share", "age")["level"] == "act"
+    assert find(report, "variance_drop", "visits")["level"] == "ok"
+
+
+def test_rare_values_that_vanish_act():
+    rng = np.random.default_rng(0)
+    sizes = [0.9, *[0.01] * 10]
+    regions = [f"region {i}" for i in range(11)]
+
+    def draw(seed: int) -> pl.DataFrame:
+        return make_customers(1000, seed).with_columns(region=pl.Series(rng.choice(regions, 1000, p=sizes)))
+
+    spec = make_spec([{"name": "region", "type": "category"}])
+    lost = draw(3).with_columns(region=pl.lit("region 0"))
+    assert (
+        find(measure_collapse({"r000": mark(draw(2))}, draw(1), spec), "rare_value_coverage", "region")["level"] == "ok"
+    )
+    metric = find(measure_collapse({"r000": mark(lost)}, draw(1), spec), "rare_value_coverage", "region")
+    assert (metric["value"], metric["level"]) == (0, "act")
+
+
+def test_a_constant_column_is_told_not_measured():
+    frame = make_customers(100, 1).with_columns(age=pl.lit(1.0))
+    report = measure_collapse({"r000": mark(frame)}, frame, CUSTOMERS)
+    assert "constant" in find(report, "variance_drop", "age")["note"]
+
+
+def test_without_rounds_there_is_a_note():
+    report = measure_collapse({}, make_messages(50, 1), MESSAGES)
+    assert report.metrics.height == 1
+    assert "no corpus rows" in report.metrics["note"][0]
+
+
+@pytest.mark.skipif(SHARED_DATA is None, reason=NO_SHARED_DATA)
+def test_halves_of_real_messages_are_ok():
+    rows = pl.read_csv(SHARED_DATA / "banking77" / "train.csv")  # type: ignore[operator]
+    rows = rows.with_columns(stratum="category", example_id=pl.int_range(pl.len()).cast(pl.String))
+    mixed = rows.sample(fraction=1, shuffle=True, seed=1)
+    assert measure_collapse({"r000": mark(mixed[:2000])}, mixed[2000:4000], OPEN).level == "ok"
