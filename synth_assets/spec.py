@@ -10,12 +10,21 @@ import datetime as dt
 import json
 import math
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from synth_assets.errors import SpecError
 from synth_assets.records import RESERVED_NAMES, digest_text
@@ -115,13 +124,20 @@ class StrataSpec(_Model):
     )
 
 
+_VERBATIM = StringConstraints(strip_whitespace=False)
+
+
 class CsvSpec(_Model):
     """How CSV files are written."""
 
     header: bool = Field(default=True, description="Whether the first line names the columns.")
     columns: tuple[str, ...] = Field(default=(), description="Column names where there is no header line.")
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="One character between values.")
-    null_values: tuple[str, ...] = Field(default=("",), description="What stands for a missing value.")
+    delimiter: Annotated[str, _VERBATIM] = Field(
+        default=",", min_length=1, max_length=1, description="One character between values."
+    )
+    null_values: tuple[Annotated[str, _VERBATIM], ...] = Field(
+        default=("",), description="What stands for a missing value."
+    )
     strip: bool = Field(default=True, description="Whether spaces around values are dropped.")
 
 
@@ -431,13 +447,18 @@ def _check_constraint(condition: str, names: list[str]) -> None:
         )
 
 
-def check_license(expression: str) -> None:
-    """Raise ValueError unless the text is a valid SPDX expression; LicenseRef-… is allowed."""
+@lru_cache(maxsize=1)
+def _spdx() -> Any:
     from license_expression import get_spdx_licensing
 
+    return get_spdx_licensing()
+
+
+def check_license(expression: str) -> None:
+    """Raise ValueError unless the text is a valid SPDX expression; LicenseRef-… is allowed."""
     plain = re.sub(r"LicenseRef-[A-Za-z0-9.\-]+", "MIT", expression)
     try:
-        problems = get_spdx_licensing().validate(plain).errors
+        problems = _spdx().validate(plain).errors
     except Exception as error:  # the parser fails in many ways on half an expression, AttributeError among them
         problems = [str(error)]
     if problems or not expression:
