@@ -201,11 +201,8 @@ def _find_near_copies(frame: pl.DataFrame, pairs: pl.DataFrame, spec: DatasetSpe
     """Return a pair (left: kept, right: to drop, jaccard) for every new row that all but repeats a kept one."""
     least = max(NEAR_COPY, spec.quality.near_duplicate_jaccard)
     close = pairs.filter(pl.col("jaccard") >= least)
-    labels = [field for field in spec.content_fields if not field.is_free_text]
-    if labels:
-        told = frame.select(canonical_expression(labels)).to_series()
-        close = close.filter(told.gather(close["left"]) == told.gather(close["right"]))
-    close = close.filter(frame["stratum"].gather(close["left"]) == frame["stratum"].gather(close["right"]))
+    told = frame.select(_all_but_text(spec)).to_series()
+    close = close.filter(told.gather(close["left"]) == told.gather(close["right"]))
     for field in spec.text_fields:
         column = messages_text(pl.col(field.name)) if field.type == "messages" else pl.col(field.name)
         text = frame.select(column).to_series()
@@ -220,6 +217,18 @@ def _find_near_copies(frame: pl.DataFrame, pairs: pl.DataFrame, spec: DatasetSpe
     may_go = (second["old_split"] == _NEW) & (first["strictness"] >= second["strictness"])
     found = keep_first(ranked.filter(may_go))
     return found.with_columns(left=row_of.gather(found["left"]), right=row_of.gather(found["right"]))
+
+
+def _all_but_text(spec: DatasetSpec) -> pl.Expr:
+    """Return what must be equal in near copies as one String: stratum, the other fields, the roles of messages."""
+    labels = [field for field in spec.content_fields if not field.is_free_text]
+    roles = [
+        pl.col(field.name).list.eval(pl.element().struct.field("role")).list.join(",")
+        for field in spec.text_fields
+        if field.type == "messages"
+    ]
+    told = [pl.col("stratum"), *([canonical_expression(labels)] if labels else []), *roles]
+    return pl.concat_str([part.fill_null("") for part in told], separator="\n")
 
 
 def _without(pairs: pl.DataFrame, dropped: pl.DataFrame) -> pl.DataFrame:
