@@ -5,6 +5,7 @@ Here: instance, job execution, progress. Not here: which job follows which (roun
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -107,7 +108,9 @@ class JobRunner:
                         progress.advance(task)
                     elif kind is None and entry.user_message:
                         progress.update(task, note=entry.user_message[:70])
-                        if entry.level >= 30 and not entry.user_message.startswith("Dependencies for step"):
+                        if int(entry.level) >= logging.WARNING and not entry.user_message.startswith(
+                            "Dependencies for step"
+                        ):
                             progress.console.print(f"  [yellow]{entry.user_message}[/yellow]", highlight=False)
                 cursor = page.cursor if page else cursor
                 if not alive:

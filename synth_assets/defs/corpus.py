@@ -121,7 +121,7 @@ def corpus_gates(context: dg.AssetCheckExecutionContext, platform: Platform):
 
 
 @dg.asset_check(
-    asset=corpus,
+    asset="corpus",
     partitions_def=DATASET_ROUNDS,
     description="Great Expectations suite generated from the record's schema.",
 )

@@ -202,10 +202,8 @@ def _commit_report(
     )
 
 
-def _report_check(
-    asset: dg.AssetsDefinition, name: str, partitions: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset, name=f"{name}_within_contract", partitions_def=partitions)
+def _report_check(name: str, partitions: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=name, name=f"{name}_within_contract", partitions_def=partitions)
     def within_contract(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
         """No metric stands at `act`; whether that blocks is the contract's choice, enforced by the release."""
         dataset = dataset_of(context)
@@ -223,9 +221,9 @@ def _report_check(
 
 ASSETS = [shift_report, collapse_report, privacy_report, student_report, round_close, trends, drift_sweep]
 CHECKS = [
-    _report_check(shift_report, "shift_report", DATASET_ROUNDS),
-    _report_check(collapse_report, "collapse_report", DATASET_ROUNDS),
-    _report_check(privacy_report, "privacy_report", DATASET_ROUNDS),
-    _report_check(student_report, "student_report", DATASET_ROUNDS),
-    _report_check(drift_sweep, "drift_sweep", DATASETS),
+    _report_check("shift_report", DATASET_ROUNDS),
+    _report_check("collapse_report", DATASET_ROUNDS),
+    _report_check("privacy_report", DATASET_ROUNDS),
+    _report_check("student_report", DATASET_ROUNDS),
+    _report_check("drift_sweep", DATASETS),
 ]

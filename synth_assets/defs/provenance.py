@@ -75,7 +75,7 @@ def release(context: dg.AssetExecutionContext, platform: Platform) -> dg.Materia
 
 
 @dg.asset_check(
-    asset=release, partitions_def=DATASET_ROUNDS, description="Every file has the checksum of the manifest."
+    asset="release", partitions_def=DATASET_ROUNDS, description="Every file has the checksum of the manifest."
 )
 def release_intact(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     from synth_assets.errors import StoreError

@@ -100,19 +100,21 @@ def quality_contract(context: dg.AssetExecutionContext, platform: Platform) -> d
     return commit(context, platform, "quality_contract", freeze_contract(platform.spec(dataset_of(context))))
 
 
-@dg.asset_check(asset=raw_seeds, partitions_def=DATASETS, description="Every row of every file was read or rejected.")
+@dg.asset_check(asset="raw_seeds", partitions_def=DATASETS, description="Every row of every file was read or rejected.")
 def raw_seeds_conserved(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     """rows + rejected = what the files held (the file ledger counts rows and rejects per file)."""
     raw = platform.lake.require("raw_seeds", dataset_of(context))
     files = raw.read("files")
-    counted = int(files["rows"].sum() + files["rejected"].sum())
+    counted = int(files["rows"].sum()) + int(files["rejected"].sum())
     kept, rejected = raw.rows(), raw.rows("rejected")
     return dg.AssetCheckResult(
         passed=counted == kept + rejected, metadata={"in_files": counted, "kept": kept, "rejected": rejected}
     )
 
 
-@dg.asset_check(asset=seeds, partitions_def=DATASETS, description="Rows in = rows out + rejected, each with a reason.")
+@dg.asset_check(
+    asset="seeds", partitions_def=DATASETS, description="Rows in = rows out + rejected, each with a reason."
+)
 def seeds_conserved(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     dataset = dataset_of(context)
     current = platform.lake.require("seeds", dataset)
@@ -123,7 +125,9 @@ def seeds_conserved(context: dg.AssetCheckExecutionContext, platform: Platform) 
     )
 
 
-@dg.asset_check(asset=seeds, partitions_def=DATASETS, description="Splits are disjoint and no cluster straddles them.")
+@dg.asset_check(
+    asset="seeds", partitions_def=DATASETS, description="Splits are disjoint and no cluster straddles them."
+)
 def seeds_splits_disjoint(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     rows = platform.lake.read("seeds", dataset_of(context))
     straddling = rows.group_by("cluster").agg(n=pl.col("split").n_unique()).filter(pl.col("n") > 1).height
@@ -134,7 +138,7 @@ def seeds_splits_disjoint(context: dg.AssetCheckExecutionContext, platform: Plat
 
 
 @dg.asset_check(
-    asset=seeds, partitions_def=DATASETS, description="Great Expectations suite generated from the record's schema."
+    asset="seeds", partitions_def=DATASETS, description="Great Expectations suite generated from the record's schema."
 )
 def seeds_expectations(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     dataset = dataset_of(context)

@@ -21,7 +21,7 @@ from synth_assets.spec import DatasetSpec
 
 @dataclass(frozen=True)
 class Filtering:
-    """survivors: the candidates that passed all, in order, with `quality`; verdicts: one row a candidate × discriminator reached."""
+    """survivors: what passed all, in order, with `quality`; verdicts: one row a candidate × discriminator reached."""
 
     survivors: pl.DataFrame
     verdicts: pl.DataFrame
@@ -94,7 +94,7 @@ def count_funnel(made: int, verdicts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_quality(survivors: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Add `quality`: the label margin, or where there is no label model how far the row is from its nearest duplicate."""
+    """Add `quality`: the label margin, or without a label model the distance to the nearest duplicate."""
     scores = (
         verdicts.filter(pl.col("discriminator").is_in(["labels", "duplicates"]))
         .group_by("example_id")

@@ -19,6 +19,7 @@ from synth_assets.spec import NUMERIC_TYPES, DatasetSpec
 
 _FOLDS = 4
 _LEAST_ROWS = 20
+_WORD = r"\S+"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _fit_model(spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray) -> Any
 
     parts: list[tuple[str, Any, Any]] = []
     if spec.text_fields:
-        parts.append(("text", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\S+"), "_text"))
+        parts.append(("text", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD), "_text"))
     numbers, categories = _feature_names(spec)
     if numbers:
         impute = SimpleImputer(strategy="median", keep_empty_features=True)
@@ -104,9 +105,7 @@ def _fit_model(spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray) -> Any
         parts.append(("categories", OneHotEncoder(handle_unknown="ignore", min_frequency=2), categories))
     if not parts:
         raise ValueError("no features to judge a label by")
-    model = make_pipeline(
-        ColumnTransformer(parts), LinearSVC(random_state=derive_seed(spec.seed, "labels") % 2**32, dual=True)
-    )
+    model = make_pipeline(ColumnTransformer(parts), LinearSVC(random_state=derive_seed(spec.seed, "labels") % 2**32))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
         return model.fit(_features(spec, rows), labels)

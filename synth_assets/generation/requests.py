@@ -48,7 +48,8 @@ class GeneratorInfo:
 class Engine(Protocol):
     """A generator. The same request gives the same completion, whatever stands beside it in the frame."""
 
-    info: GeneratorInfo
+    @property
+    def info(self) -> GeneratorInfo: ...
 
     def generate(self, requests: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Complete every request (REQUEST_SCHEMA) once, in frames of any size, in request order.

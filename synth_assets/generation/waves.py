@@ -135,7 +135,7 @@ class _Counts:
         return all(self.survived[s] >= t for s, t in self.targets.items())
 
     def requests_needed(self) -> dict[str, int]:
-        """Return the requests of the next wave by stratum: what is missing, over the yield seen so far, and 10 % more."""
+        """Return the next wave's requests by stratum: what is missing over the yield so far, and 10 % more."""
         needed = {}
         for stratum, target in self.targets.items():
             missing = target - self.survived[stratum]
@@ -192,7 +192,7 @@ def as_candidates(
     )
     frame = add_content_ids(frame, spec)
     return frame.select("example_id", "content_id", "origin", "stratum", *LINEAGE_COLUMNS, *fields).cast(
-        LINEAGE_COLUMNS | fields
+        {**LINEAGE_COLUMNS, **fields}  # type: ignore[arg-type] - polars types a mapping invariantly
     )
 
 

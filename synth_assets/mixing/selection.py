@@ -80,7 +80,7 @@ def mix_corpus(spec: DatasetSpec, seeds: pl.DataFrame, accepted: pl.DataFrame) -
         pl.lit(1.0).alias("weight"),
         *fields,
     )
-    rows = pl.concat([real_rows, synthetic_rows]).cast(dict(RELEASE_COLUMNS)).sort("example_id")
+    rows = pl.concat([real_rows, synthetic_rows]).cast({**RELEASE_COLUMNS})  # type: ignore[arg-type] - polars types a mapping invariantly.sort("example_id")
     return Mix(rows, describe_strata(spec, rows, seeds))
 
 

@@ -212,8 +212,9 @@ def check_mix(evidence: Evidence) -> Finding:
     synthetic = corpus["origin"] == SYNTHETIC
     if corpus.is_empty() or not corpus["weight"].sum():
         return Finding("mix", False, "the corpus is empty: no round has been accepted yet")
-    by_rows = float(synthetic.mean() or 0.0)
-    by_weight = corpus.filter(synthetic)["weight"].sum() / corpus["weight"].sum()
+    weights = corpus["weight"].to_numpy()
+    by_rows = float(synthetic.sum()) / corpus.height
+    by_weight = float(weights[synthetic.to_numpy()].sum() / weights.sum())
     if not (MIN_SHARE <= by_rows <= MAX_SHARE and MIN_SHARE <= by_weight <= MAX_SHARE):
         return Finding(
             "mix",
@@ -222,9 +223,9 @@ def check_mix(evidence: Evidence) -> Finding:
             "Too low: generate more or lower mix.real_floor; too high: add releasable real rows",
             corpus.height,
         )
-    if corpus["weight"].max() > spec.mix.upsampling_cap + 1e-9:
+    if weights.max() > spec.mix.upsampling_cap + 1e-9:
         return Finding(
-            "mix", False, f"a row weighs {corpus['weight'].max():.2f}; mix.upsampling_cap is {spec.mix.upsampling_cap}"
+            "mix", False, f"a row weighs {weights.max():.2f}; mix.upsampling_cap is {spec.mix.upsampling_cap}"
         )
     repeated = corpus.filter(corpus["example_id"].is_duplicated() | corpus["content_id"].is_duplicated())
     if not repeated.is_empty():

@@ -91,7 +91,9 @@ def test_a_review_that_was_judged_on_other_rows_is_refused(released: Runner) -> 
 def test_a_recalled_prompt_is_refused_until_the_corpus_is_made_again(released: Runner) -> None:
     from synth_assets.review.decisions import DecisionStore
 
-    example = released.project.lake.read("corpus", "mini", "r000").filter(pl.col("origin") == SYNTHETIC).row(0, named=True)
+    example = (
+        released.project.lake.read("corpus", "mini", "r000").filter(pl.col("origin") == SYNTHETIC).row(0, named=True)
+    )
     DecisionStore(released.project.ops_url).quarantine(
         kind="example", value=example["example_id"], dataset="mini", reason="wrong", who="ada"
     )

@@ -15,7 +15,8 @@ def test_a_round_reaches_a_release_within_the_share_and_with_lineage(released: R
     corpus, lineage = release.read(), release.read_lineage()
     assert 0.6 <= (corpus["origin"] == SYNTHETIC).mean() <= 0.8
     made = lineage.filter(pl.col("origin") == SYNTHETIC)
-    for column in ("generator_id", "prompt_id", "prompted_by", "trained_on", "seed", "parameters", "discriminators", "run"):
+    told = ("generator_id", "prompt_id", "prompted_by", "trained_on", "seed", "parameters", "discriminators", "run")
+    for column in told:
         assert made[column].null_count() == 0, column
     assert set(lineage["example_id"]) == set(corpus["example_id"])
 
