@@ -95,7 +95,7 @@ class FieldSpec(_Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> FieldSpec:
-        if self.name in RESERVED_NAMES:
+        if self.name.casefold() in RESERVED_NAMES:
             raise ValueError(
                 f"'{self.name}' is a column of the platform; choose another name and set source: {self.name}"
             )
@@ -468,7 +468,7 @@ def check_license(expression: str) -> None:
         )
 
 
-class _StrictLoader(yaml.SafeLoader):
+class StrictLoader(yaml.SafeLoader):
     """Safe YAML without aliases (no expansion bombs) and without repeated keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -501,7 +501,7 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        return yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, Loader=StrictLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""

@@ -64,7 +64,10 @@ class Runner:
         """Execute a job in process; the run is in the instance with its partition."""
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         return self.definitions.resolve_job_def(job).execute_in_process(
-            instance=self.instance, partition_key=partition, raise_on_error=False, run_config={**quiet, **(config or {})}
+            instance=self.instance,
+            partition_key=partition,
+            raise_on_error=False,
+            run_config={**quiet, **(config or {})},
         )
 
     def materialize(self, asset: str, partition: str) -> dg.ExecuteInProcessResult:

@@ -15,6 +15,7 @@ from rich.table import Table
 from synth_assets.discriminators.cascade import count_funnel
 from synth_assets.errors import StoreError
 from synth_assets.generation.waves import KEPT
+from synth_assets.monitoring.sql_models import check_select
 from synth_assets.project import Project
 from synth_assets.provenance.method_card import REPORTS
 from synth_assets.provenance.release import find_release, list_releases
@@ -25,10 +26,10 @@ from synth_assets.store import Lake, open_sql
 _PAIRS = 5
 _TEXT_WIDTH = 110
 _HEADLINES = {
-    "shift_report": ("c2st_accuracy", "psi"),
-    "collapse_report": ("distinct_2", "rare_ngram_coverage"),
-    "privacy_report": ("membership_auc", "near_copy_rate"),
-    "student_report": ("accuracy", "macro_f1"),
+    "shift_report": ("c2st_accuracy", "stratum_mix_tv"),
+    "collapse_report": ("distinct_2", "rare_bigram_coverage", "rare_value_coverage"),
+    "privacy_report": ("membership_auc", "near_copy_share", "close_record_share"),
+    "student_report": ("trtr_accuracy", "tstr_accuracy", "mix_accuracy"),
 }
 
 
@@ -126,7 +127,8 @@ def _describe_review(outcome: dict[str, Any]) -> str:
 
 
 def _describe_report(metrics: pl.DataFrame, headlines: tuple[str, ...]) -> str:
-    whole = metrics.filter((pl.col("stratum") == "") & pl.col("value").is_not_null())
+    ends = pl.col("metric").str.contains("_(low|high)$")
+    whole = metrics.filter((pl.col("stratum") == "") & pl.col("value").is_not_null() & ~ends)
     chosen = whole.filter(pl.any_horizontal(pl.col("metric").str.starts_with(name) for name in headlines)).head(6)
     numbers = ", ".join(
         f"{row['metric']}{' ' + row['field'] if row['field'] else ''} {row['value']:.3f}" for row in chosen.to_dicts()
@@ -245,10 +247,10 @@ def print_query(console: Console, lake: Lake, query: str) -> None:
     """Run SQL over the lake and print the result; StoreError with DuckDB's message if it fails."""
     import duckdb
 
+    check_select(query)
     with open_sql(lake) as connection:
         try:
-            result = connection.sql(query)
-            frame = result.pl() if result is not None else pl.DataFrame()
+            frame = connection.sql(query).pl()
         except duckdb.Error as error:
             raise StoreError(f"this query failed: {error}") from error
     with pl.Config(

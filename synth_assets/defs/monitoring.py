@@ -55,7 +55,8 @@ def collapse_report(context: dg.AssetExecutionContext, platform: Platform) -> dg
         for name in lake.rounds("corpus", dataset)
         if round_index(name) <= round_index(round_)
     }
-    report = measure_collapse(history, seeds.filter(pl.col("split") == TRAIN), spec)
+    anchor, held_out = (seeds.filter(pl.col("split") == split) for split in (TRAIN, STEERING))
+    report = measure_collapse(history, anchor, spec, held_out=held_out)
     return _commit_report(context, platform, "collapse_report", report, plots.plot_collapse)
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from synth_assets.discriminators.duplicates import Duplicates
 from synth_assets.discriminators.labels import Labels
 from synth_assets.discriminators.leakage import Leakage
+from synth_assets.discriminators.personal_data import PersonalData
 from synth_assets.discriminators.protocol import VERDICT_SCHEMA, Discriminator
 from synth_assets.discriminators.rules import RecordRules, TextRules
 from synth_assets.records import TRAIN
@@ -60,6 +61,8 @@ class Cascade:
         cascade: list[Discriminator] = [RecordRules(spec)]
         if spec.text_fields:
             cascade.append(TextRules(spec))
+            if spec.liabilities.pii != "allow":
+                cascade.append(PersonalData(spec))
         cascade.append(Duplicates(spec, earlier, self.seeds))
         if spec.text_fields:
             cascade.append(Leakage(spec, self.seeds))

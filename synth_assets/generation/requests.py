@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from synth_assets.records import derive_seeds, derive_uniforms, digest_column
+from synth_assets.records import RELEASABLE, derive_seeds, derive_uniforms, digest_column
 from synth_assets.spec import DatasetSpec
 
 STOP = "stop"
@@ -55,7 +55,8 @@ class Engine(Protocol):
         """Complete every request (REQUEST_SCHEMA) once, in frames of any size, in request order.
 
         Completion columns: request_id, attempt, the spec's content fields, finish_reason (stop | length | invalid),
-        prompt_tokens, output_tokens.
+        prompt_tokens, output_tokens; and prompted_by where the engine knows better than the request which exemplars
+        it used.
         """
         ...
 
@@ -69,9 +70,10 @@ def build_requests(
 ) -> pl.DataFrame:
     """Return the requests of a wave (REQUEST_SCHEMA): `counts[stratum]` new ones after `issued[stratum]` earlier ones.
 
-    Every training row of a stratum is the first exemplar equally often, in a shuffled order, so that no rare row is
-    left out; the other exemplars are drawn by the request's own hash. A stratum without training rows takes
-    exemplars from all strata.
+    Every releasable training row of a stratum is the first exemplar equally often, in a shuffled order, so that no
+    rare row is left out; the other exemplars, private rows among them, are drawn by the request's own hash. A private
+    row leads only where a stratum has no other, since generators lean on the first exemplar most. A stratum without
+    training rows takes exemplars from all strata.
     """
     pools = _exemplar_pools(spec, round_, train)
     frames = [
@@ -82,27 +84,38 @@ def build_requests(
     return pl.concat(frames) if frames else pl.DataFrame(schema=REQUEST_SCHEMA)
 
 
-def _exemplar_pools(spec: DatasetSpec, round_: str, train: pl.DataFrame) -> dict[str | None, np.ndarray]:
+@dataclass(frozen=True)
+class _Pool:
+    """Exemplars of a stratum by id, shuffled, those that may lead first; `leads`: how many."""
+
+    ids: np.ndarray
+    leads: int
+
+
+def _exemplar_pools(spec: DatasetSpec, round_: str, train: pl.DataFrame) -> dict[str | None, _Pool]:
     order = derive_uniforms(train["example_id"], spec.seed, "exemplars", round_)
-    shuffled = train.select("example_id", "stratum").with_columns(order=pl.Series(order)).sort("order", "example_id")
-    pools: dict[str | None, np.ndarray] = {
-        str(key[0]): part["example_id"].to_numpy() for key, part in shuffled.group_by("stratum")
-    }
-    pools[None] = shuffled["example_id"].to_numpy()
+    shuffled = train.select("example_id", "stratum", private=pl.col("disposition") != RELEASABLE).with_columns(
+        order=pl.Series(order)
+    )
+    ordered = shuffled.sort("private", "order", "example_id")
+    pools: dict[str | None, _Pool] = {str(key[0]): _pool_of(part) for key, part in ordered.group_by("stratum")}
+    pools[None] = _pool_of(ordered)
     return pools
 
 
-def _requests_of(
-    spec: DatasetSpec, round_: str, stratum: str, count: int, start: int, pool: np.ndarray
-) -> pl.DataFrame:
+def _pool_of(rows: pl.DataFrame) -> _Pool:
+    return _Pool(rows["example_id"].to_numpy(), int((~rows["private"]).sum()) or rows.height)
+
+
+def _requests_of(spec: DatasetSpec, round_: str, stratum: str, count: int, start: int, pool: _Pool) -> pl.DataFrame:
     index = np.arange(start, start + count, dtype=np.int64)
     keys = pl.Series("request_id", index).cast(pl.String)
     request_ids = digest_column(keys, spec.name, round_, stratum)
-    first = index % len(pool)
-    width = min(spec.generation.exemplars, len(pool))
-    steps = [derive_seeds(request_ids, spec.seed, "exemplar", j) % max(len(pool) - 1, 1) + 1 for j in range(1, width)]
-    chosen = np.stack([first, *[(first + step) % len(pool) for step in steps]], axis=1)
-    exemplars = pl.Series("prompted_by", pool[chosen], dtype=pl.Array(pl.String, width)).cast(pl.List(pl.String))
+    first, size = index % pool.leads, len(pool.ids)
+    width = min(spec.generation.exemplars, size)
+    steps = [derive_seeds(request_ids, spec.seed, "exemplar", j) % max(size - 1, 1) + 1 for j in range(1, width)]
+    chosen = np.stack([first, *[(first + step) % size for step in steps]], axis=1)
+    exemplars = pl.Series("prompted_by", pool.ids[chosen], dtype=pl.Array(pl.String, width)).cast(pl.List(pl.String))
     return pl.DataFrame(
         {
             "request_id": request_ids,

@@ -73,7 +73,7 @@ def _fit_random_effects(
             spread = extra / np.maximum(total - (count**2).sum(axis=0) / total, 1e-9)
             real = extra > 2 * within * np.sqrt(2 * np.maximum(free, 1))
             shrink = np.where(real, within / np.maximum(spread, 1e-12), np.inf)
-            effect = sums / (count + shrink)
+            effect = sums / np.maximum(count + shrink, 1e-12)
             effect -= (effect * count).sum(axis=0) / total * (count > 0)
             moved = max(moved, float(np.abs(effect - effects[i]).max(initial=0)))
             effects[i] = effect
@@ -133,9 +133,9 @@ def fit_factors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (Cholesky factors of the latent noise, the factor of every group).
 
-    Factor 0 is pooled over groups and shrunk to no correlation; groups have a factor of their own, shrunk to the
-    pooled correlation by the analytic intensity and by at least 1 − rows / (2 · numbers). What the categories explain
-    (means) is taken out.
+    Factor 0 is pooled over groups and shrunk to no correlation by the analytic intensity; groups have a factor of
+    their own, shrunk to the pooled correlation by it and by at least 1 − rows / (2 · numbers). What the categories
+    explain (means) is taken out.
     """
     width = scores.shape[1]
     pooled_covariance, pooled_explained = np.zeros((width, width)), np.zeros((width, width))
@@ -146,7 +146,7 @@ def fit_factors(
         pooled_explained += share * _explained(means[rows])
         pooled_products += share * _products(coefficients[group])
     pooled = solve_correlation(pooled_covariance, pooled_products)
-    pooled *= 1 - shrinkage(scores, usable, np.eye(width))
+    pooled = _blend(pooled, np.zeros((width, width)), shrinkage(scores, usable, np.eye(width)))
     factors, factor_of = [_factorize(pooled, pooled_explained)], np.zeros(max(members) + 1, dtype=np.int64)
     target = _covariance(scores / _spread(scores, usable), usable)
     for group, rows in members.items() if len(members) > 1 else ():
@@ -154,8 +154,13 @@ def fit_factors(
         if group and weight < MOSTLY_POOLED:
             own = solve_correlation(_covariance(scores[rows], usable[rows]), _products(coefficients[group]))
             factor_of[group] = len(factors)
-            factors.append(_factorize((1 - weight) * own + weight * pooled, _explained(means[rows])))
+            factors.append(_factorize(_blend(own, pooled, weight), _explained(means[rows])))
     return np.stack(factors), factor_of
+
+
+def _blend(own: np.ndarray, target: np.ndarray, weight: float) -> np.ndarray:
+    """Return the weighted mean on Fisher's z scale, where noise is even: correlations near 1 are kept near 1."""
+    return np.tanh((1 - weight) * np.arctanh(own) + weight * np.arctanh(target))
 
 
 def _products(coefficients: np.ndarray) -> np.ndarray:

@@ -90,12 +90,7 @@ class TabularEngine:
         members: pl.Series,
     ) -> TabularEngine:
         ids = tuple(members)
-        parameters = {
-            "constraints": list(spec.constraints),
-            "max_draws": MAX_DRAWS,
-            "temperature": spec.generation.temperature,
-            "top_k": "ignored",
-        }
+        parameters = {"max_draws": MAX_DRAWS, "temperature": spec.generation.temperature, "top_k": "ignored"}
         info = GeneratorInfo(
             generator_id="",
             engine="embedded",
@@ -314,19 +309,19 @@ def _find_equations(seeds: pl.DataFrame, spec: DatasetSpec) -> tuple[str, ...]:
     found: list[str] = []
     numbers = {field.name for field in _modeled_fields(spec) if field.type in ("integer", "number")}
     for text in _usable_constraints(spec):
+        match = _EQUATION.fullmatch(text)
         try:
             seeds.select(pl.sql_expr(text).cast(pl.Boolean))
+            right = pl.sql_expr(match[2]) if match else pl.lit(None)
         except pl.exceptions.PolarsError as error:
             raise EngineError(f"{spec.name}: constraints: '{text}' cannot be evaluated: {error}") from error
-        match = _EQUATION.fullmatch(text)
         if match is None or match[1] not in numbers or match[1] in needs:
             continue
-        left, right = pl.col(match[1]), pl.sql_expr(match[2])
         used = set(right.meta.root_names())
         for _ in needs:
             used |= {name for field in used for name in needs.get(field, set())}
-        same = seeds.select(right.alias("right"), (left.eq_missing(right)).alias("same"))
-        if left.meta.output_name() not in used and same["right"].dtype.is_numeric() and same["same"].all():
+        same = seeds.select(right.alias("right"), pl.col(match[1]).eq_missing(right).alias("same"))
+        if match[1] not in used and same["right"].dtype.is_numeric() and same["same"].all():
             needs[match[1]] = used
             found.append(text)
     return tuple(found)

@@ -17,7 +17,15 @@ import polars as pl
 from synth_assets.generation.planner import Plan
 from synth_assets.generation.requests import Engine, GeneratorInfo, build_requests
 from synth_assets.generation.shards import ShardFolder
-from synth_assets.records import LINEAGE_COLUMNS, SYNTHETIC, TRAIN, add_content_ids, polars_schema, synthetic_ids
+from synth_assets.records import (
+    IDENTITY_COLUMNS,
+    LINEAGE_COLUMNS,
+    SYNTHETIC,
+    TRAIN,
+    add_content_ids,
+    polars_schema,
+    synthetic_ids,
+)
 from synth_assets.spec import DatasetSpec
 
 KEPT = "kept"
@@ -107,7 +115,11 @@ def generate_round(
         if ended:
             stopped = ended
             break
-    return _collect(spec, targets, waves, engine.info, stopped)
+    if not waves:
+        nothing = _no_candidates(spec)
+        judged = judge(nothing, nothing)
+        waves.append(_Wave(nothing, judged.survivors, judged.verdicts, 0.0))
+    return _collect(targets, waves, engine.info, stopped)
 
 
 @dataclass(frozen=True)
@@ -169,12 +181,18 @@ def _tokens(waves: list[_Wave]) -> int:
     return sum(int(wave.candidates["output_tokens"].sum()) for wave in waves)
 
 
+def _no_candidates(spec: DatasetSpec) -> pl.DataFrame:
+    return pl.DataFrame(schema={**IDENTITY_COLUMNS, **LINEAGE_COLUMNS, **polars_schema(spec.content_fields)})
+
+
 def as_candidates(
     spec: DatasetSpec, plan: Plan, requests: pl.DataFrame, completions: pl.DataFrame, info: GeneratorInfo
 ) -> pl.DataFrame:
     """Return completions (in request order) as candidate rows: ids, lineage columns, content fields."""
     settings = plan.settings.row(0, named=True)
     fields = polars_schema(spec.content_fields)
+    if "prompted_by" in completions.columns:  # the engine knows better which exemplars it used
+        requests = requests.with_columns(completions["prompted_by"])
     joined = pl.concat(
         [requests, completions.select("finish_reason", "prompt_tokens", "output_tokens", *fields)], how="horizontal"
     )
@@ -202,20 +220,8 @@ def _parameters(spec: DatasetSpec, info: GeneratorInfo) -> str:
 
 
 def _collect(
-    spec: DatasetSpec, targets: dict[str, int], waves: list[_Wave], info: GeneratorInfo, stopped: str
+    targets: dict[str, int], waves: list[_Wave], info: GeneratorInfo, stopped: str
 ) -> RoundResult:
-    if not waves:
-        empty = pl.DataFrame(
-            schema={
-                "example_id": pl.String,
-                "content_id": pl.String,
-                "origin": pl.String,
-                "stratum": pl.String,
-                **LINEAGE_COLUMNS,
-                **polars_schema(spec.content_fields),
-            }
-        )
-        waves = [_Wave(empty, empty, pl.DataFrame(), 0.0)]
     candidates = pl.concat([wave.candidates for wave in waves])
     survivors = pl.concat([wave.survivors for wave in waves])
     verdicts = pl.concat([wave.verdicts for wave in waves])

@@ -68,7 +68,7 @@ def test_the_color_of_act_is_in_the_picture_only_when_something_acts():
 
 def test_the_comparisons_of_a_drift_sweep_are_drawn(reports: dict[str, Report]):
     shift = reports["shift"]
-    named = shift.metrics.with_columns("monitor/" + pl.col("metric"))
+    named = shift.metrics.with_columns(metric="monitor/" + pl.col("metric"))
     check_picture(plots.plot_shift(replace(shift, metrics=pl.concat([named, named]))))
 
 

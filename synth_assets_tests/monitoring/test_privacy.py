@@ -42,7 +42,7 @@ def test_fresh_messages_give_nothing_away(messages: pl.DataFrame):
 
 def test_copied_messages_act_and_name_the_rows(messages: pl.DataFrame):
     train = messages.filter(pl.col("split") == "train").drop("split")
-    made = pl.concat([make_messages(300, 3), train.head(100).with_columns("copy " + pl.col("example_id"))])
+    made = pl.concat([make_messages(300, 3), train.head(100).with_columns(example_id="copy " + pl.col("example_id"))])
     report = measure_privacy(made, messages, MESSAGES)
     copies = find(report, "near_copy_share")
     assert copies["value"] == pytest.approx(0.25)

@@ -656,6 +656,19 @@ def test_the_funnel_tells_where_every_row_went(shipped: dict[str, SqlModel], lak
     ]
 
 
+def test_the_funnel_puts_discriminators_in_the_order_of_the_cascade(
+    shipped: dict[str, SqlModel], own_lake: Lake
+) -> None:
+    verdicts = own_lake.read("verdicts", "support", "r000")
+    idle = verdicts.filter(pl.col("discriminator") == "rules").with_columns(
+        discriminator=pl.lit("z_first"), passed=pl.lit(True)
+    )
+    own_lake.write("verdicts", "support", "r000", pl.concat([idle, verdicts]))
+    cascade = run_model(shipped["funnel"], own_lake, "support", "r000").filter(pl.col("stage") == "cascade")
+    assert cascade["reason"].to_list() == ["z_first", "rules", "duplicates", "labels"]
+    assert cascade["rows_out"].to_list() == [30, 26, 21, 20]
+
+
 def test_the_funnel_ends_with_the_corpus(shipped: dict[str, SqlModel], lake: Lake) -> None:
     ends = run_model(shipped["funnel"], lake, "support", "r000").group_by("flow").agg(pl.col("rows_out").last())
     assert dict(ends.iter_rows()) == {"synthetic": 15, "reserve": 1, "real": 7}
@@ -774,9 +787,11 @@ def test_reviewer_minutes_are_estimated_where_none_were_measured(shipped: dict[s
     assert (measured["minutes_source"], measured["reviewer_minutes"]) == ("measured", 12.0)
 
 
-def test_prices_of_nothing_make_no_division_by_zero(shipped: dict[str, SqlModel], own_lake: Lake) -> None:
-    free = {"per_reviewer_hour": 0.0, "baseline_minutes_per_example": 0.0}
-    accepted, _ = cost_rows(shipped, own_lake, free)
+@pytest.mark.parametrize("minutes", [0.0, 3.6])
+def test_no_saving_is_claimed_while_nothing_is_priced(
+    shipped: dict[str, SqlModel], own_lake: Lake, minutes: float
+) -> None:
+    accepted, _ = cost_rows(shipped, own_lake, {"per_reviewer_hour": 0.0, "baseline_minutes_per_example": minutes})
     assert (accepted["cost_per_accepted"], accepted["saving_percent"]) == (0.0, None)
 
 
