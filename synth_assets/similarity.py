@@ -34,7 +34,7 @@ MATCHES_SCHEMA = pl.Schema({"row": pl.UInt32, "reference_row": pl.UInt32, "ngram
 
 # Scripts written without spaces: every character is a token there, elsewhere every word is.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_TOKEN = rf"[{_UNSPACED}]\p{{M}}*|[\w--[{_UNSPACED}]]+(?:'[\w--[{_UNSPACED}]]+)*"
+WORD = rf"[{_UNSPACED}]\p{{M}}*|[\w--[{_UNSPACED}]]+(?:'[\w--[{_UNSPACED}]]+)*"
 
 _CHUNK_CHARACTERS = 1 << 20  # texts hashed at a time: bounds memory
 _BLOCK = 1 << 16  # shingles that stay in the cache while all permutations run over them
@@ -492,9 +492,7 @@ def _exact_jaccard(left: pl.Series, right: pl.Series, one: np.ndarray, two: np.n
     for start, stop in pairwise(borders):
         used, place = np.unique(one[start:stop], return_inverse=True)
         others, other_place = np.unique(two[start:stop], return_inverse=True)
-        bits = (
-            62 - max(len(used), len(others)).bit_length()
-        )  # kept of each hash: 41 and more
+        bits = 62 - max(len(used), len(others)).bit_length()  # kept of each hash: 41 and more
         a, b = _shingle_sets(left[used], bits)[place], _shingle_sets(right[others], bits)[other_place]
         common = np.diff(a.multiply(b).tocsr().indptr)
         result[start:stop] = common / (np.diff(a.indptr) + np.diff(b.indptr) - common)
@@ -643,7 +641,7 @@ def _extend_spans(
 def _tokenize(texts: pl.Series) -> tuple[pl.Series, np.ndarray, np.ndarray]:
     """Return the token lists, the hash of every token and the row of every token."""
     frame = pl.DataFrame({"text": texts.cast(pl.String).fill_null("")}).select(
-        normalize_text(pl.col("text")).str.replace_all("’", "'", literal=True).str.extract_all(_TOKEN)
+        normalize_text(pl.col("text")).str.replace_all("’", "'", literal=True).str.extract_all(WORD)
     )
     lists = frame.to_series()
     counts = lists.list.len().to_numpy()

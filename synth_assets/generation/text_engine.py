@@ -22,6 +22,7 @@ import polars as pl
 from synth_assets.errors import EngineError
 from synth_assets.generation.requests import INVALID, LENGTH, STOP, GeneratorInfo
 from synth_assets.records import POLARS_TYPES, STRATUM_SEPARATOR, SYNTHESIS_ONLY, digest_text
+from synth_assets.similarity import WORD
 from synth_assets.spec import DatasetSpec
 
 VERSION = "spans-1"
@@ -64,14 +65,18 @@ class _Corpus:
     """All tokens of all units (a text field, or one message, of one row), laid end to end.
 
     words, unit, row, hidden: per position. unit_start: first position of a unit. bigram, unigram: choices after each
-    position, within stratum and slot. limit: words that may be copied in a row from there. last, wall: whether the
-    text ends after a position, or goes on with a word that only private rows hold.
+    position, within stratum and slot. size: words as the leakage rule counts them. ahead: words to the next position
+    where another row could take over, or to the end; final: none is left. limit: words in a row that make a leak.
+    last, wall: whether the text ends after a position, or goes on with a word that only private rows hold.
     """
 
     words: pl.Series
     unit: np.ndarray
     unit_start: np.ndarray
     row: np.ndarray
+    size: np.ndarray
+    ahead: np.ndarray
+    final: np.ndarray
     limit: np.ndarray
     last: np.ndarray
     wall: np.ndarray
@@ -253,25 +258,56 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
     single = _hash(scope.astype(np.uint64), 1) ^ _hash(key.astype(np.uint64), 2)
     double = single ^ _hash(before.astype(np.uint64), 3)
     quality = spec.quality
-    limit = np.where(private[rows], quality.leak_ngram_private - 1, quality.leak_ngram - 1)[unit]
+    limit = np.where(private[rows], quality.leak_ngram_private, quality.leak_ngram)[unit]
     secret = private[rows][unit]
     hidden = secret & ~np.isin(key, np.unique(key[~secret]))
     last = np.zeros(len(tokens), bool)
     last[ends - 1] = True
     wall = np.concatenate([hidden[1:], [False]]) & ~last
     usable = ~wall & ~hidden
+    size = words.str.count_matches(WORD).to_numpy().astype(np.int64)
+    unigram = _group_choices(single, following, usable, temperature, top_k)
+    exits = _find_exits(unigram, rows[unit]) & ~last
+    ahead, final = _look_ahead(exits | wall, exits, size, ends[unit] - 1)
     return _Corpus(
         words=words,
         unit=unit,
         unit_start=starts,
         row=rows[unit],
+        size=size,
+        ahead=ahead,
+        final=final,
         limit=limit,
         last=last,
         wall=wall,
         hidden=hidden,
         bigram=_group_choices(double, following, usable, temperature, top_k),
-        unigram=_group_choices(single, following, usable, temperature, top_k),
+        unigram=unigram,
     )
+
+
+def _find_exits(choices: _Choices, row: np.ndarray) -> np.ndarray:
+    """Return for each position whether its context stands in another row too."""
+    source = row[choices.position]
+    changed = np.concatenate([[0], np.cumsum(source[1:] != source[:-1])])
+    mixed = changed[choices.high - 1] > changed[choices.low]
+    return mixed | (source[choices.low] != row)
+
+
+def _look_ahead(
+    stops: np.ndarray, exits: np.ndarray, size: np.ndarray, end: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words from each position to the next stop of its unit or its end, and whether no exit is left."""
+    count = len(size)
+    index = np.arange(count)
+    total = np.cumsum(size)
+
+    def following(marks: np.ndarray) -> np.ndarray:
+        nearest = np.minimum.accumulate(np.where(marks, index, count)[::-1])[::-1]
+        return np.minimum(np.concatenate([nearest[1:], [count]]), end)
+
+    exit_ = np.concatenate([np.minimum.accumulate(np.where(exits, index, count)[::-1])[::-1][1:], [count]])
+    return total[following(stops)] - total, exit_ > end
 
 
 def _group_choices(
@@ -321,7 +357,8 @@ class _Walks:
 def _walk(corpus: _Corpus, units: np.ndarray, seeds: np.ndarray, cap: tuple[int, int]) -> _Walks:
     """Walk from the start of each unit to an end; `cap`: most characters, most words."""
     count = len(units)
-    at, run = corpus.unit_start[units], np.ones(count, np.int64)
+    at = corpus.unit_start[units]
+    run, changed = corpus.size[at], np.zeros(count, bool)
     active, noise = np.arange(count), seeds
     dead = corpus.hidden[at]
     walks, positions = [], []
@@ -329,11 +366,12 @@ def _walk(corpus: _Corpus, units: np.ndarray, seeds: np.ndarray, cap: tuple[int,
     for step in range(cap[1]):
         walks.append(active)
         positions.append(at)
-        here, run = _switch(corpus, at, run, _hash(noise, 10 + step))
+        here, run, changed = _switch(corpus, at, run, changed, _hash(noise, 10 + step))
         stuck = corpus.wall[here]
         dead[active[stuck]] = True
         goes_on = ~(stuck | corpus.last[here])
-        active, noise, run, at = active[goes_on], noise[goes_on], run[goes_on], here[goes_on] + 1
+        active, noise, changed = active[goes_on], noise[goes_on], changed[goes_on]
+        run, at = run[goes_on], here[goes_on] + 1
         if not active.size:
             break
     cut[active] = True
@@ -359,19 +397,41 @@ def _walk(corpus: _Corpus, units: np.ndarray, seeds: np.ndarray, cap: tuple[int,
     )
 
 
-def _switch(corpus: _Corpus, at: np.ndarray, run: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where each walk stands after a possible change of source, and the words copied from there in a row."""
+def _switch(
+    corpus: _Corpus, at: np.ndarray, run: np.ndarray, changed: np.ndarray, noise: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where each walk stands after a possible change of source, the words copied once it has gone on, and
+    whether it has ever changed.
+
+    A change must come at a wall, at the last chance before the span is as long as the leakage rule forbids, and at
+    the last chance of a walk that has only copied.
+    """
     chance = _uniform(noise)
-    forced = (run >= corpus.limit[at] - 1) | corpus.wall[at]
+    forced = (run + corpus.ahead[at] >= corpus.limit[at]) | corpus.wall[at] | (corpus.final[at] & ~changed)
+    forced &= ~corpus.last[at]
     ready = (run >= _LEAST_SPAN) | forced
-    here, copied = at.copy(), run + 1
-    for choices, rate, salt in ((corpus.bigram, _SWITCH_BIGRAM, 2), (corpus.unigram, _SWITCH_UNIGRAM, 3)):
+    here, kept = at.copy(), run.copy()
+    for salt, (choices, rate, words) in enumerate(_draws(corpus)):
         tried = np.flatnonzero(ready & (forced | (chance < rate)) & (here == at))
-        found = choices.draw(at[tried], _uniform(_hash(noise[tried], salt)))
+        if not tried.size:
+            continue
+        found = choices.draw(at[tried], _uniform(_hash(noise[tried], 2 + salt)))
         new = corpus.row[found] != corpus.row[at[tried]]
         here[tried[new]] = found[new]
-        copied[tried[new]] = 2
-    return here, copied
+        kept[tried[new]] = words
+    return here, kept + corpus.size[np.minimum(here + 1, len(corpus.size) - 1)], changed | (here != at)
+
+
+def _draws(corpus: _Corpus) -> tuple[tuple[_Choices, float, int], ...]:
+    """Return the tries of one step: choices, how often an unforced walk makes them, words the contexts share."""
+    bigram, unigram = corpus.bigram, corpus.unigram
+    return (
+        (bigram, _SWITCH_BIGRAM, 2),
+        (bigram, 0.0, 2),
+        (unigram, _SWITCH_UNIGRAM, 1),
+        (unigram, 0.0, 1),
+        (unigram, 0.0, 1),
+    )
 
 
 def _join_turns(turns: list[tuple[str, pl.Series]]) -> pl.Series:

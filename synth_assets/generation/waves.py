@@ -219,9 +219,7 @@ def _parameters(spec: DatasetSpec, info: GeneratorInfo) -> str:
     return json.dumps({**sampling, **json.loads(info.parameters)}, sort_keys=True)
 
 
-def _collect(
-    targets: dict[str, int], waves: list[_Wave], info: GeneratorInfo, stopped: str
-) -> RoundResult:
+def _collect(targets: dict[str, int], waves: list[_Wave], info: GeneratorInfo, stopped: str) -> RoundResult:
     candidates = pl.concat([wave.candidates for wave in waves])
     survivors = pl.concat([wave.survivors for wave in waves])
     verdicts = pl.concat([wave.verdicts for wave in waves])
