@@ -16,7 +16,7 @@ from synth_assets.discriminators.leakage import Leakage
 from synth_assets.discriminators.personal_data import PersonalData
 from synth_assets.discriminators.protocol import VERDICT_SCHEMA, Discriminator
 from synth_assets.discriminators.rules import RecordRules, TextRules
-from synth_assets.records import TRAIN
+from synth_assets.records import TRAIN, polars_schema
 from synth_assets.spec import DatasetSpec
 
 
@@ -30,45 +30,43 @@ class Filtering:
 
 @dataclass(frozen=True)
 class Cascade:
-    """The discriminators of one round. `earlier` are the accepted rows of earlier rounds (None: there are none).
-
-    Thresholds come from the train split alone; duplicates are sought in all splits.
-    """
+    """The discriminators of one round in order, cheap ones first; what is fitted or indexed is so once a round."""
 
     spec: DatasetSpec
-    seeds: pl.DataFrame
-    earlier: pl.DataFrame | None
-    labels: Labels | None
+    discriminators: tuple[Discriminator, ...]
 
     @classmethod
     def build(cls, spec: DatasetSpec, seeds: pl.DataFrame, earlier: pl.DataFrame | None) -> Cascade:
-        """Fit what needs fitting, once a round."""
+        """Return the cascade of a round; `earlier`: the accepted rows of earlier rounds (None: there are none).
+
+        Thresholds come from the train split alone; duplicates and leaks are sought in all splits.
+        """
+        nothing = pl.DataFrame(schema=_known_schema(spec))
+        known = nothing if earlier is None else earlier.select(*nothing.columns)
+        texts: list[Discriminator] = [TextRules(spec)]
+        if spec.liabilities.pii != "allow":
+            texts.append(PersonalData(spec))
+        has_text = bool(spec.text_fields)
         target = spec.target_field
-        fitted = None
-        if target is not None and target.type in ("category", "boolean"):
-            fitted = Labels.fit(spec, seeds.filter(pl.col("split") == TRAIN))
-        return cls(spec, seeds, earlier, fitted)
+        labeled = target is not None and target.type in ("category", "boolean")
+        discriminators: list[Discriminator] = [
+            RecordRules(spec),
+            *(texts if has_text else []),
+            Duplicates(spec, known, seeds),
+            *([Leakage(spec, seeds)] if has_text else []),
+            *([Labels.fit(spec, seeds.filter(pl.col("split") == TRAIN))] if labeled else []),
+        ]
+        return cls(spec, tuple(discriminators))
 
     def judge(self, candidates: pl.DataFrame, kept: pl.DataFrame) -> Filtering:
-        """Filter a wave; `kept` are the survivors of the round's earlier waves."""
-        return run_cascade(candidates, self.discriminators(kept))
+        """Filter a wave; `kept` are the survivors of the round's earlier waves, of which it must be no duplicate."""
+        known = kept.select(*_known_schema(self.spec))
+        ready = [d.extended(known) if isinstance(d, Duplicates) else d for d in self.discriminators]
+        return run_cascade(candidates, ready)
 
-    def discriminators(self, kept: pl.DataFrame) -> list[Discriminator]:
-        """Return the discriminators in order, cheap ones first."""
-        spec = self.spec
-        known = ["example_id", "content_id", *(field.name for field in spec.content_fields)]
-        earlier = pl.concat([frame.select(known) for frame in (self.earlier, kept) if frame is not None])
-        cascade: list[Discriminator] = [RecordRules(spec)]
-        if spec.text_fields:
-            cascade.append(TextRules(spec))
-            if spec.liabilities.pii != "allow":
-                cascade.append(PersonalData(spec))
-        cascade.append(Duplicates(spec, earlier, self.seeds))
-        if spec.text_fields:
-            cascade.append(Leakage(spec, self.seeds))
-        if self.labels is not None:
-            cascade.append(self.labels)
-        return cascade
+
+def _known_schema(spec: DatasetSpec) -> dict[str, pl.DataType]:
+    return {"example_id": pl.String(), "content_id": pl.String(), **polars_schema(spec.content_fields)}
 
 
 def run_cascade(candidates: pl.DataFrame, cascade: Sequence[Discriminator]) -> Filtering:

@@ -277,11 +277,12 @@ class _Attack:
 def _choose_attacked(rows: _Rows, spec: DatasetSpec, name: str) -> list[_Attack]:
     """Return the attacks: on withheld and on releasable rows, of strata sealed rows have too, at most 2,000 a side."""
     train = rows.train.with_row_index("row")
-    withheld = pl.lit(False)
-    if "disposition" in train.columns:
-        withheld = pl.col("disposition") != RELEASABLE
+    # rows of unknown disposition count as withheld
+    withheld = pl.col("disposition") != RELEASABLE if "disposition" in train.columns else pl.lit(True)
     secret, open_ = train.filter(withheld), train.filter(~withheld)
-    groups = [(name, open_, False)] if secret.is_empty() else [(name, secret, True), (f"{name}_released", open_, False)]
+    groups = [(name, secret, True), (f"{name}_released", open_, False)]
+    if secret.is_empty() or open_.is_empty():
+        groups = [(name, train, open_.is_empty())]
     return [
         _Attack(
             label,

@@ -203,7 +203,9 @@ def assess(sample: pl.DataFrame, decisions: pl.DataFrame, batch_size: int, spec:
     enlargement the lower bound spends only 1/2^j of its error.
     """
     plan = required_sample(batch_size, spec)
-    votes = decisions.join(sample.select("example_id"), on="example_id", how="semi", maintain_order="left")
+    votes = decisions.join(sample.select("example_id"), on="example_id", how="semi", maintain_order="left").unique(
+        ["example_id", "reviewer"], keep="last", maintain_order=True
+    )
     judged = sample.join(resolve_examples(votes), on="example_id", how="left", maintain_order="left").with_columns(
         reviewed=pl.col("resolution").is_not_null(), defect=pl.col("resolution").is_in([REJECT, FLAG]).fill_null(False)
     )
@@ -293,7 +295,7 @@ def _rule(random: pl.DataFrame, batch_size: int, spec: DatasetSpec, plan: Sample
     if low > limit:
         note = f"{found}: the defect rate is above the tolerated {limit:.1%}, at least {low:.1%}"
         return _Ruling("reject", note, low, high)
-    if not plan.certified:
+    if plan.n_budget is not None and not plan.certified:
         note = f"{found}: {rate:.1%} observed, {limit:.1%} tolerated; {plan.note}"
         return _Ruling("accept" if rate <= limit else "reject", note, low, high)
     if needed is None:

@@ -144,3 +144,12 @@ def test_no_rows_are_a_note(messages: pl.DataFrame):
     report = measure_privacy(make_messages(0, 1), messages, MESSAGES)
     assert report.passed
     assert "no synthetic rows" in report.metrics["note"][0]
+
+
+def test_only_rows_that_are_never_exported_have_a_membership_to_hide(messages: pl.DataFrame):
+    train = messages.filter(pl.col("split") == "train")
+    made = train.drop("split").with_columns(text=pl.col("text") + pl.lit(" anyway"))
+    public = measure_privacy(made, messages.with_columns(disposition=pl.lit("releasable")), MESSAGES)
+    assert find(public, "membership_auc")["level"] == "watch"
+    private = measure_privacy(made, messages.with_columns(disposition=pl.lit("synthesis_only")), MESSAGES)
+    assert find(private, "membership_auc")["level"] == "act"

@@ -276,6 +276,18 @@ def test_people_outrank_a_machine() -> None:
     assert (outcome.decision, outcome.automated, outcome.certified) == ("accept", False, True)
 
 
+def test_the_last_word_of_a_reviewer_counts_alone() -> None:
+    said = {f"e{i}": "accept" for i in range(59)}
+    decisions = pl.concat([make_decisions(dict.fromkeys(said, "reject")), make_decisions(said)])
+    outcome = assess(make_sample(59, 1000), decisions, 1000, make_spec())
+    assert (outcome.decision, outcome.defects, outcome.agreement) == ("accept", 0, None)
+
+
+def test_people_who_review_an_automated_batch_may_certify_it() -> None:
+    spec = make_spec(mode="auto")
+    assert (review(59, 1000, 0, spec).certified, review(59, 1000, 1, spec).decision) == (True, "enlarge")
+
+
 def test_decisions_on_other_rows_are_ignored() -> None:
     said = {f"e{i}": "accept" for i in range(59)} | {"elsewhere": "reject"}
     assert assess(make_sample(59, 1000), make_decisions(said), 1000, make_spec()).defects == 0
