@@ -63,7 +63,7 @@ class Runner:
     def run(self, job: str, partition: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
         """Execute a job in process; the run is in the instance with its partition."""
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        return self.definitions.resolve_job_def(job).execute_in_process(
+        return self.definitions.resolve_job_def(f"{job}_job").execute_in_process(
             instance=self.instance,
             partition_key=partition,
             raise_on_error=False,

@@ -10,7 +10,6 @@ import os
 import threading
 import time
 import uuid
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,6 @@ def open_instance(project: Project) -> dg.DagsterInstance:
     enter_project(project)
     import dagster
 
-    warnings.filterwarnings("ignore", category=dagster.PreviewWarning)
     return dagster.DagsterInstance.get()
 
 
@@ -52,10 +50,10 @@ class JobRunner:
     console: Console
 
     def run(self, job: str, partition: str, config: dict[str, Any] | None = None) -> str:
-        """Run a job for a partition; return the run id. SynthError with the failed step's message if it fails."""
+        """Run `<job>_job` for a partition; return the run id. SynthError with the failed step's message if it fails."""
         from synth_assets.definitions import defs
 
-        definition = defs.resolve_job_def(job)
+        definition = defs.resolve_job_def(f"{job}_job")
         run_id = str(uuid.uuid4())
         outcome: dict[str, Any] = {}
 

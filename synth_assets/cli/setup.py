@@ -50,8 +50,10 @@ def start_ui(project: Project, host: str, port: int) -> int:
     The child gets a default SIGINT handler back, which a script that starts `synth ui &` would have set to ignore.
     """
     enter_project(project)
-    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    command = [str(Path(sys.executable).parent / "dg"), "dev", "--host", host, "--port", str(port)]
+    binaries = str(Path(sys.executable).parent)
+    path = os.pathsep.join([binaries, os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix}
+    command = [str(Path(binaries) / "dg"), "dev", "--host", host, "--port", str(port)]
     child = subprocess.Popen(  # noqa: S603 - our own interpreter's dg
         command,
         cwd=project.root,

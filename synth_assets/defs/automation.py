@@ -35,39 +35,41 @@ REVIEW = (
 ROUND_MODELS = ("funnel", "lineage", "mix_ledger")
 DATASET_MODELS = ("generator_ledger", "review_ledger", "cost_ledger", "round_trends")
 
-seeds_job = dg.define_asset_job("seeds", dg.AssetSelection.assets(*SEEDS), description="Seed files → quality contract.")
+seeds_job = dg.define_asset_job(
+    "seeds_job", dg.AssetSelection.assets(*SEEDS), description="Seed files → quality contract."
+)
 round_job = dg.define_asset_job(
-    "round", dg.AssetSelection.assets(*ROUND), description="Plan → candidates → filtered → review sample."
+    "round_job", dg.AssetSelection.assets(*ROUND), description="Plan → candidates → filtered → review sample."
 )
 review_job = dg.define_asset_job(
-    "review",
+    "review_job",
     dg.AssetSelection.assets(*REVIEW, *ROUND_MODELS),
     description="Review outcome → corpus → reports → the round is closed.",
 )
 release_job = dg.define_asset_job(
-    "release",
+    "release_job",
     dg.AssetSelection.assets("release"),
     description="An accepted round's corpus leaves, if every gate agrees.",
 )
 trends_job = dg.define_asset_job(
-    "trends",
+    "trends_job",
     dg.AssetSelection.assets("trends", *DATASET_MODELS),
     description="Numbers over rounds, ledgers of cost and review.",
 )
 recall_job = dg.define_asset_job(
-    "recall",
+    "recall_job",
     dg.AssetSelection.assets("quarantine"),
     description="Recalls in force, from the review database to the lake.",
 )
 recall_rebuild_job = dg.define_asset_job(
-    "recall_rebuild",
+    "recall_rebuild_job",
     dg.AssetSelection.assets(
         *[name for name in REVIEW if name not in ("review_outcome", "round_close")], *ROUND_MODELS
     ),
     description="A closed round's corpus, reports and card again, without what was recalled.",
 )
 drift_job = dg.define_asset_job(
-    "drift", dg.AssetSelection.assets("drift_sweep"), description="Newest real data against the current release."
+    "drift_job", dg.AssetSelection.assets("drift_sweep"), description="Newest real data against the current release."
 )
 
 JOBS = [seeds_job, round_job, review_job, release_job, trends_job, recall_job, recall_rebuild_job, drift_job]
@@ -91,7 +93,7 @@ def _datasets(context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext
 
 def _is_busy(context: dg.SensorEvaluationContext, job: str | None, dataset: str, round_: str | None = None) -> bool:
     """Whether a queued or active run (of one job, or of any) works on the data set (or on one round of it)."""
-    filters = dg.RunsFilter(statuses=_ACTIVE, job_name=job) if job else dg.RunsFilter(statuses=_ACTIVE)
+    filters = dg.RunsFilter(statuses=_ACTIVE, job_name=f"{job}_job") if job else dg.RunsFilter(statuses=_ACTIVE)
     for run in context.instance.get_runs(filters):
         key = run.tags.get("dagster/partition")
         if key is None:

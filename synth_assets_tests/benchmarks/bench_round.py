@@ -6,6 +6,7 @@ python -m synth_assets_tests.benchmarks.bench_round FILE.csv TEXT_COLUMN LABEL_C
 from __future__ import annotations
 
 import argparse
+import itertools
 import resource
 import time
 from pathlib import Path
@@ -54,7 +55,7 @@ def main() -> None:
     judged = cascade.judge(candidates, candidates.clear())
     marks.append(("judge", time.perf_counter()))
 
-    for (_, before), (name, after) in zip(marks, marks[1:], strict=False):
+    for (_, before), (name, after) in itertools.pairwise(marks):
         print(f"{name:<16} {after - before:7.2f} s")
     seconds = marks[-1][1] - marks[0][1]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
