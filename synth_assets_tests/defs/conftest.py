@@ -26,13 +26,14 @@ def released_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def released(released_template: Path, tmp_path: Path) -> Iterator[Runner]:
+def released(released_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     """A private copy of the released project with a fresh instance that knows its partitions."""
-    shutil.copytree(released_template / "project", tmp_path / "project")
-    with dg.instance_for_test(temp_dir=str(_folder(tmp_path / "instance"))) as instance:
+    root = tmp_path_factory.mktemp("copy")
+    shutil.copytree(released_template / "project", root / "project")
+    with dg.instance_for_test(temp_dir=str(_folder(root / "instance"))) as instance:
         instance.add_dynamic_partitions("dataset", ["mini"])
         instance.add_dynamic_partitions("round", ["r000", "r001"])
-        yield Runner(Project(tmp_path / "project"), instance)
+        yield Runner(Project(root / "project"), instance)
 
 
 @pytest.fixture
