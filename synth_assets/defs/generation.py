@@ -5,6 +5,7 @@ Here: the shell. Not here: planning, engines, waves (synth_assets/generation), f
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -26,6 +27,13 @@ from synth_assets.store import Lake, round_index, round_name
 
 GROUP = "generation"
 _OBSERVE_EVERY_SECONDS = 30.0
+_MADE: dict[str, Any] = {
+    "deps": ["plan", "seeds"],
+    "group_name": GROUP,
+    "owners": OWNERS,
+    "kinds": DATA_KINDS,
+    "code_version": "1",
+}
 
 feedback = dg.AssetSpec(
     "feedback",
@@ -88,16 +96,15 @@ def plan(context: dg.AssetExecutionContext, platform: Platform, config: PlanConf
 @dg.multi_asset(
     name="generate_and_filter",
     specs=[
-        dg.AssetSpec("candidates", deps=["plan", "seeds"], description="Every completion, with its full lineage."),
-        dg.AssetSpec("verdicts", deps=["plan", "seeds"], description="One row a candidate × discriminator it reached."),
+        dg.AssetSpec("candidates", description="Every completion, with its full lineage.", **_MADE),
+        dg.AssetSpec("verdicts", description="One row a candidate × discriminator it reached, with evidence.", **_MADE),
         dg.AssetSpec(
             "filtered",
-            deps=["plan", "seeds"],
             description="Survivors: kept up to the target of each stratum, the surplus as reserve for review rejects.",
+            **_MADE,
         ),
     ],
     partitions_def=DATASET_ROUNDS,
-    group_name=GROUP,
     pool="cpu",
 )
 def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
