@@ -298,11 +298,22 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _write_table(path: Path, frame: pl.DataFrame) -> dict[str, Any]:
+def write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    """Write a frame and have it on disk on return; OSError if the disk is full.
+
+    Through a file object on purpose: given a path, polars 2.1 reports a full disk as success.
+    """
     with path.open("wb") as handle:
-        frame.write_parquet(handle, compression="zstd")
+        try:
+            frame.write_parquet(handle, compression="zstd")
+        except pl.exceptions.ComputeError as error:  # what polars makes of an error of the file
+            raise OSError(f"{path.name}: {error}") from error
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def _write_table(path: Path, frame: pl.DataFrame) -> dict[str, Any]:
+    write_parquet(path, frame)
     schema = {name: str(dtype) for name, dtype in frame.schema.items()}
     return {"rows": frame.height, "schema": schema, "sha256": hash_file(path), "bytes": path.stat().st_size}
 

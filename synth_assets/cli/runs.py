@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 _POLL_SECONDS = 0.2
+_OURS = {kind.__name__ for kind in SynthError.__subclasses__()}  # written to be read: their causes are not shown
 
 
 def enter_project(project: Project) -> None:
@@ -124,7 +125,7 @@ class JobRunner:
         for record in failures:
             event = record.event_log_entry.dagster_event
             error = event.step_failure_data.error if event else None
-            while error is not None and error.cause is not None:
+            while error is not None and error.cause is not None and error.cls_name not in _OURS:
                 error = error.cause
             if error is not None:
                 text = error.message.strip().removeprefix("synth_assets.errors.")

@@ -16,6 +16,7 @@ import polars as pl
 from synth_assets.errors import EngineError, StoreError
 from synth_assets.generation.requests import Engine
 from synth_assets.records import digest_text
+from synth_assets.store import write_parquet
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class ShardFolder:
         temporary = file.with_name(f".{uuid.uuid4().hex}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            completions.write_parquet(temporary, compression="zstd")
+            write_parquet(temporary, completions)
             temporary.replace(file)
         except OSError as error:
             raise StoreError(

@@ -22,7 +22,7 @@ import polars as pl
 from synth_assets.errors import StoreError
 from synth_assets.records import SYNTHETIC, canonical_expression
 from synth_assets.spec import DATASET_NAME, DatasetSpec
-from synth_assets.store import MANIFEST, hash_file, write_atomically
+from synth_assets.store import MANIFEST, hash_file, write_atomically, write_parquet
 
 DATA = "data/train.parquet"
 LATEST = "_latest"
@@ -82,8 +82,8 @@ def write_release(
     try:
         if not (target / MANIFEST).exists():
             (incoming / "data").mkdir(parents=True)
-            corpus.sort("example_id").write_parquet(incoming / DATA, compression="zstd")
-            lineage.write_parquet(incoming / "lineage.parquet", compression="zstd")
+            write_parquet(incoming / DATA, corpus.sort("example_id"))
+            write_parquet(incoming / "lineage.parquet", lineage)
             (incoming / "README.md").write_text(card, encoding="utf-8")
             (incoming / "card.json").write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
             files = sorted(p for p in incoming.rglob("*") if p.is_file())
