@@ -82,6 +82,10 @@ except OSError:
 
 def test_a_disk_that_takes_no_more_is_told(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False, env={**os.environ}
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ},
     )
     assert done.stdout.strip() == "refused", done.stderr
