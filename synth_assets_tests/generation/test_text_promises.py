@@ -1,0 +1,148 @@
+"""What the embedded text generator promises, whatever its method: privacy limits, determinism, types, completeness."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from synth_assets.errors import EngineError
+from synth_assets.generation.requests import build_requests
+from synth_assets.generation.text_engine import TextEngine
+from synth_assets.records import SYNTHESIS_ONLY
+from synth_assets_tests.builders import seed_rows, table_spec, text_spec
+from synth_assets_tests.paths import PROJECT
+
+
+def support_rows() -> pl.DataFrame:
+    lines = (PROJECT / "data" / "seeds" / "support" / "messages.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    marked = [
+        {
+            "text": row["text"],
+            "intent": row["intent"],
+            **({"disposition": SYNTHESIS_ONLY} if row["private"] else {}),
+        }
+        for row in rows
+    ]
+    return seed_rows(text_spec(), marked)
+
+
+@pytest.fixture(scope="module")
+def seeds() -> pl.DataFrame:
+    return support_rows()
+
+
+@pytest.fixture(scope="module")
+def engine(seeds: pl.DataFrame) -> TextEngine:
+    return TextEngine.fit(seeds, text_spec())
+
+
+@pytest.fixture(scope="module")
+def requests(seeds: pl.DataFrame) -> pl.DataFrame:
+    return build_requests(text_spec(), "r000", seeds, dict.fromkeys(seeds["stratum"].unique(), 60), {})
+
+
+@pytest.fixture(scope="module")
+def made(engine: TextEngine, requests: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat(list(engine.generate(requests)))
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def test_every_request_is_completed_once_in_order(requests: pl.DataFrame, made: pl.DataFrame) -> None:
+    assert made["request_id"].to_list() == requests["request_id"].to_list()
+    assert made.filter(pl.col("finish_reason") == "stop").height > 0.8 * made.height
+
+
+def test_a_completion_has_the_values_of_its_stratum(requests: pl.DataFrame, made: pl.DataFrame) -> None:
+    assert made["intent"].to_list() == requests["stratum"].to_list()
+    assert made.filter(pl.col("finish_reason") == "stop")["text"].null_count() == 0
+
+
+def test_a_completion_depends_on_its_request_alone(
+    engine: TextEngine, requests: pl.DataFrame, made: pl.DataFrame
+) -> None:
+    shuffled = requests.sample(fraction=1.0, shuffle=True, seed=1)
+    parts = [pl.concat(list(engine.generate(part))) for part in shuffled.iter_slices(97)]
+    again = pl.concat(parts).sort("request_id").select("request_id", "text", "intent", "finish_reason")
+    assert again.equals(made.sort("request_id").select("request_id", "text", "intent", "finish_reason"))
+
+
+def test_words_that_only_private_rows_hold_are_never_said(seeds: pl.DataFrame, made: pl.DataFrame) -> None:
+    private = seeds.filter(pl.col("disposition") == SYNTHESIS_ONLY)["text"].to_list()
+    public = {word for text in seeds.filter(pl.col("disposition") != SYNTHESIS_ONLY)["text"] for word in words(text)}
+    secret = {word for text in private for word in words(text)} - public
+    assert len(secret) > 100
+    finished = made.filter(pl.col("finish_reason") == "stop")["text"].to_list()
+    said = {word for text in finished for word in words(text)}
+    assert said & secret == set()
+
+
+def test_few_texts_copy_a_seed_whole(seeds: pl.DataFrame, made: pl.DataFrame) -> None:
+    finished = made.filter(pl.col("finish_reason") == "stop")
+    copied = finished.filter(pl.col("text").is_in(seeds["text"].implode()))
+    assert copied.height < 0.1 * finished.height
+
+
+def test_outputs_of_a_stratum_differ(made: pl.DataFrame) -> None:
+    assert made["text"].n_unique() > 0.8 * made.height
+
+
+def test_the_same_rows_give_the_same_generator_and_others_another(seeds: pl.DataFrame) -> None:
+    spec = text_spec()
+    first, again = TextEngine.fit(seeds, spec), TextEngine.fit(seeds.sample(fraction=1.0, shuffle=True, seed=2), spec)
+    assert first.info == again.info
+    assert TextEngine.fit(seeds.head(300), spec).info.generator_id != first.info.generator_id
+    assert set(first.info.members) == set(seeds["example_id"])
+
+
+def test_length_limits_end_a_text(seeds: pl.DataFrame, requests: pl.DataFrame) -> None:
+    short = text_spec(generation={"max_tokens": 8})
+    made = pl.concat(list(TextEngine.fit(seeds, short).generate(requests)))
+    assert max(len(text.split()) for text in made["text"].drop_nulls()) <= 8
+    assert (made["finish_reason"] == "length").any()
+
+
+def test_data_without_text_is_refused(tmp_path: Path) -> None:
+    spec = table_spec()
+    rows = seed_rows(spec, [{"low": 1.0, "high": 2.0, "kind": "a"}])
+    with pytest.raises(EngineError, match="text"):
+        TextEngine.fit(rows, spec)
+
+
+def test_conversations_keep_their_roles_and_their_turns() -> None:
+    fields = [
+        {"name": "talk", "type": "messages", "role": "input"},
+        {"name": "intent", "type": "category", "role": "target"},
+    ]
+    spec = text_spec(fields=fields)
+    rows = [
+        {
+            "talk": [
+                {"role": "user", "content": f"hello I want to ask about the order number {i} please help me"},
+                {"role": "assistant", "content": f"thank you for asking about the order, it is at stop {i % 7} now"},
+            ],
+            "intent": "order",
+        }
+        for i in range(40)
+    ]
+    seeds = seed_rows(spec, rows)
+    made = pl.concat(
+        list(TextEngine.fit(seeds, spec).generate(build_requests(spec, "r000", seeds, {"order": 30}, {})))
+    )
+    roles = made["talk"].list.eval(pl.element().struct.field("role")).list.join(",").unique().to_list()
+    assert roles == ["user,assistant"]
+
+
+def test_texts_without_spaces_are_recombined_too() -> None:
+    spec = text_spec()
+    lines = ["我想查询我的订单状态", "请问我的订单什么时候到", "我的包裹还没有到请帮我查询", "订单已经付款但是没有发货"]
+    seeds = seed_rows(spec, [{"text": line + "谢谢" * (i % 3), "intent": "a"} for i in range(5) for line in lines])
+    made = pl.concat(list(TextEngine.fit(seeds, spec).generate(build_requests(spec, "r000", seeds, {"a": 40}, {}))))
+    assert made["text"].str.len_chars().min() > 2
