@@ -120,6 +120,33 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_version(lake: Lake) -> Non
         assert version.rows() == 20_000
 
 
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import polars as pl
+from synth_assets.errors import StoreError
+from synth_assets.store import Lake
+lake = Lake(Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+try:
+    lake.write("seeds", "support", None, pl.DataFrame({"x": pl.int_range(100_000, eager=True).shuffle(1)}))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_disk_that_takes_no_more_is_an_error_and_the_old_version_stays(lake: Lake) -> None:
+    lake.write("seeds", "support", None, FRAME)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(lake.root)], capture_output=True, text=True, check=False
+    )
+    assert "cannot write seeds" in done.stdout, done.stderr
+    assert "nothing was changed" in done.stdout
+    assert lake.read("seeds", "support").equals(FRAME)
+    assert not list(lake.root.rglob(".incoming-*"))
+
+
 def test_a_changed_file_is_found_out(lake: Lake) -> None:
     version = lake.write("seeds", "support", None, FRAME)
     FRAME.head(1).write_parquet(version.path / "rows.parquet")
