@@ -36,6 +36,7 @@ class RoundRunner:
     def run(self) -> bool:
         """Run until all rounds are closed (True) or a review waits for people (False)."""
         self.prepare_seeds()
+        self.release_closed()
         while (round_ := self.due_round()) is not None:
             if not self.run_round(round_):
                 return False
@@ -52,6 +53,14 @@ class RoundRunner:
             self.console.print("seeds unchanged since they were read", style="dim")
             return
         self.jobs.run("seeds", self.dataset)
+
+    def release_closed(self) -> None:
+        """Release the accepted rounds that a run was stopped before it released."""
+        for round_ in self.lake.rounds("round_close", self.dataset):
+            accepted = self.lake.read("round_close", self.dataset, round_)["decision"].item() == "accept"
+            if accepted and self.lake.current("release", self.dataset, round_) is None:
+                self.jobs.run("release", f"{self.dataset}|{round_}")
+                self.jobs.run("trends", self.dataset)
 
     def due_round(self) -> str | None:
         """Return the round that is open, or the next one while rounds remain or the seeds have changed; else None."""

@@ -81,7 +81,7 @@ def student_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.
     return _commit_report(context, platform, "student_report", report, plots.plot_student)
 
 
-@dg.asset(**_ROUND, deps=["review_outcome", "corpus", "student_report"], code_version="1")
+@dg.asset(**_ROUND, deps=["review_outcome", "corpus", "method_card", *REPORTS], code_version="1")
 def round_close(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """Closes a reviewed round, accepted or rejected, and hands its feedback to the next one."""
     dataset, round_ = dataset_of(context), round_of(context)

@@ -21,7 +21,7 @@ GROUP = "provenance"
 _COMMON = {"partitions_def": DATASET_ROUNDS, "group_name": GROUP, "owners": OWNERS}
 
 
-@dg.asset(**_COMMON, kinds={"markdown"}, deps=["corpus", "round_close", *REPORTS], code_version="1")
+@dg.asset(**_COMMON, kinds={"markdown"}, deps=["corpus", *REPORTS], code_version="1")
 def method_card(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """How this corpus was made, for users, regulators and auditors: facts as JSON and as a readable card."""
     dataset, round_ = dataset_of(context), round_of(context)

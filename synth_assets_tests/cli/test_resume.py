@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from synth_assets.project import Project
+from synth_assets.provenance.release import find_release
 from synth_assets_tests.projects import make_project
 
 COMPARED = ("plan", "candidates", "verdicts", "filtered", "review_sample", "review_outcome", "corpus")
@@ -47,11 +48,12 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return digests(project)
 
 
-@pytest.mark.parametrize("asset", ["raw_seeds", "shard", "candidates", "review_outcome"])
+@pytest.mark.parametrize("asset", ["raw_seeds", "shard", "review_outcome", "round_close"])
 def test_a_killed_run_ends_with_the_same_rows(tmp_path: Path, asset: str, uninterrupted: dict[str, str]) -> None:
     project = make_project(tmp_path)
     kill_once_written(project, asset)
     run(project)
     assert digests(project) == uninterrupted
+    find_release(project.releases, "mini").verify()
     for pointer in project.lake.root.rglob("_current"):
         assert (pointer.parent / pointer.read_text(encoding="ascii") / "manifest.json").exists()
