@@ -133,9 +133,7 @@ def test_conversations_keep_their_roles_and_their_turns() -> None:
         for i in range(40)
     ]
     seeds = seed_rows(spec, rows)
-    made = pl.concat(
-        list(TextEngine.fit(seeds, spec).generate(build_requests(spec, "r000", seeds, {"order": 30}, {})))
-    )
+    made = pl.concat(list(TextEngine.fit(seeds, spec).generate(build_requests(spec, "r000", seeds, {"order": 30}, {}))))
     roles = made["talk"].list.eval(pl.element().struct.field("role")).list.join(",").unique().to_list()
     assert roles == ["user,assistant"]
 
