@@ -10,9 +10,11 @@ from types import MappingProxyType
 
 import polars as pl
 
+from synth_assets.discriminators.protocol import VERDICT_SCHEMA
 from synth_assets.monitoring.measures import METRIC_SCHEMA
 from synth_assets.monitoring.trends import TREND_SCHEMA
 from synth_assets.records import IDENTITY_COLUMNS, LINEAGE_COLUMNS, RELEASE_COLUMNS
+from synth_assets.review.sampling import SAMPLE_COLUMNS
 from synth_assets.spec import DatasetSpec
 
 Schema = Mapping[str, pl.DataType]
@@ -90,17 +92,7 @@ LAKE_SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "generator_id": pl.String(),
             **ROUND_COLUMNS,
         },
-        "verdicts": {
-            "example_id": pl.String(),
-            "discriminator": pl.String(),
-            "version": pl.String(),
-            "passed": pl.Boolean(),
-            "score": pl.Float64(),
-            "threshold": pl.Float64(),
-            "reason": pl.String(),
-            "evidence": pl.String(),
-            **ROUND_COLUMNS,
-        },
+        "verdicts": {**VERDICT_SCHEMA, **ROUND_COLUMNS},
         "filtered": {
             **IDENTITY_COLUMNS,
             **LINEAGE_COLUMNS,
@@ -108,16 +100,7 @@ LAKE_SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "quality": pl.Float64(),
             **ROUND_COLUMNS,
         },
-        "review_sample": {
-            "example_id": pl.String(),
-            "stratum": pl.String(),
-            "generator_id": pl.String(),
-            "prompt_id": pl.String(),
-            "part": pl.String(),
-            "priority": pl.Int32(),
-            "weight": pl.Float64(),
-            **ROUND_COLUMNS,
-        },
+        "review_sample": {**SAMPLE_COLUMNS, **ROUND_COLUMNS},
         "review_outcome": {
             "decision": pl.String(),
             "n_planned": pl.Int64(),
