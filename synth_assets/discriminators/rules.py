@@ -11,15 +11,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from synth_assets.discriminators.protocol import verdicts_of
+from synth_assets.generation.refusals import REFUSAL
 from synth_assets.generation.requests import STOP
 from synth_assets.records import content_text_expression, digest_text, messages_text, stratum_expression
 from synth_assets.spec import DatasetSpec, FieldSpec
 
 _MIN_WORDS_FOR_REPETITION = 10
-_REFUSAL = (
-    r"(?i)\bas an ai( language)? model\b|\bi('m| am) (sorry|unable),? (but )?(i )?(can('|no)t|am unable|as an)"
-    r"|\bi can('|no)t (assist|help) with (that|this)\b|\blorem ipsum\b|\[(insert|your|name|placeholder)[^\]]*\]|<unk>"
-)
 _DAMAGE = "\ufffd|[\u0000-\u0008\u000b\u000c\u000e-\u001f]|Ã[\u0080-\u00bf]|â€"
 
 
@@ -97,7 +94,7 @@ class TextRules:
             _chars=pl.col("_text").str.len_chars(),
             _lines=_repeated_line_share(pl.col("_text")),
             _bigram=_top_bigram_share(pl.col("_text")),
-            _refusal=pl.col("_text").str.extract(f"({_REFUSAL})"),
+            _refusal=pl.col("_text").str.extract(f"({REFUSAL})"),
             _damage=pl.col("_text").str.contains(_DAMAGE),
         )
         faults = [

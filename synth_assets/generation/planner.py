@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from synth_assets.errors import GateError
+from synth_assets.generation.engines import explain_engine, resolve_engine, resolve_generator
 from synth_assets.generation.recipes import load_recipe
 from synth_assets.records import RELEASABLE, TRAIN, apportion, digest_text
 from synth_assets.spec import MAX_SHARE, DatasetSpec
@@ -103,18 +104,6 @@ def plan_round(
     return Plan(rows, pl.DataFrame([settings]))
 
 
-def resolve_engine(spec: DatasetSpec) -> str:
-    """Return the engine that `auto` stands for here; frozen in the plan."""
-    return "embedded" if spec.generation.engine == "auto" else spec.generation.engine
-
-
-def resolve_generator(spec: DatasetSpec) -> str:
-    """Return the embedded generator that `auto` stands for: text where the record has free text, else tabular."""
-    if spec.generation.generator != "auto":
-        return spec.generation.generator
-    return "text" if spec.text_fields else "tabular"
-
-
 def count_strata(spec: DatasetSpec, seeds: pl.DataFrame) -> pl.DataFrame:
     """Return stratum, real_train, releasable of every stratum seen in training, possible by the spec or declared."""
     train = seeds.filter(pl.col("split") == TRAIN)
@@ -189,7 +178,7 @@ def _allocate(target: int, weights: list[float], rooms: list[int]) -> list[int]:
 
 
 def _explain(spec: DatasetSpec, wanted: int, capacity: int, real: int, rows: pl.DataFrame) -> str:
-    notes = []
+    notes = [told] if (told := explain_engine(spec)) else []
     if wanted > capacity:
         notes.append(
             f"target_accepted {wanted:,} is more than a {spec.mix.share:.0%} mix of {real:,} releasable real rows can "

@@ -33,7 +33,7 @@ class GeneratorInfo:
     """What made a completion, as far as lineage, licenses and recall need it.
 
     `trained_on` is the digest of the sorted member ids of a fitted generator and empty for one that was not fitted
-    here; `parameters` is JSON with sorted keys.
+    here; `parameters` is JSON with sorted keys; `watermark_key_id` tells which key marked what it made, if any.
     """
 
     generator_id: str
@@ -43,20 +43,27 @@ class GeneratorInfo:
     trained_on: str
     members: tuple[str, ...]
     parameters: str
+    watermark_key_id: str | None = None
 
 
 class Engine(Protocol):
-    """A generator. The same request gives the same completion, whatever stands beside it in the frame."""
+    """A generator. The same frame of requests gives the same completions, in another process too.
+
+    With the embedded engines a request's completion does not even depend on what stands beside it in the frame; a
+    language model's batches do, which is why shards have a fixed membership.
+    """
 
     @property
     def info(self) -> GeneratorInfo: ...
 
     def generate(self, requests: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Complete every request (REQUEST_SCHEMA) once, in frames of any size, in request order.
+        """Complete every request (REQUEST_SCHEMA), in frames of any size, in request order.
 
-        Completion columns: request_id, attempt, the spec's content fields, finish_reason (stop | length | invalid),
-        prompt_tokens, output_tokens; and prompted_by where the engine knows better than the request which exemplars
-        it used.
+        Completion columns: request_id, attempt, the spec's content fields, finish_reason (stop | length | invalid, and
+        what language_model.py adds), prompt_tokens, output_tokens. Where the engine knows better than the request:
+        prompted_by (the exemplars it used) and seed. An engine that asks again what failed gives one row an attempt,
+        in order, the last one being its answer; output_token_ids, answer and fault are described in record_engine.py.
+        An engine that was given an allowance leaves out the requests that it could not begin before it ended.
         """
         ...
 

@@ -9,11 +9,13 @@ import shutil
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
 
 from synth_assets.errors import EngineError, StoreError
+from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.requests import Engine
 from synth_assets.records import digest_text
 from synth_assets.store import write_parquet
@@ -23,7 +25,8 @@ from synth_assets.store import write_parquet
 class ShardFolder:
     """Where the finished shards of one round lie until its candidates are committed.
 
-    The folder's name holds the fingerprint of plan and generator, so shards of other inputs are never taken over.
+    The folder's name holds the fingerprint of plan, generator and code, and a file's name the shard's members, so that
+    shards of other inputs are never taken over.
     """
 
     root: Path
@@ -31,7 +34,7 @@ class ShardFolder:
 
     @property
     def path(self) -> Path:
-        return self.root / self.fingerprint
+        return self.root / digest_text(self.fingerprint, digest_code(), size=12)
 
     def complete(
         self,
@@ -40,20 +43,34 @@ class ShardFolder:
         *,
         wave: int,
         size: int,
+        allowance: Allowance,
         report: Callable[[int], None] = lambda _: None,
     ) -> pl.DataFrame:
-        """Return the completions of all requests, in request order; shards found on disk are not made again.
+        """Return the completions of the requests, in request order; shards found on disk are not made again.
 
-        `report` is called with the number of completed requests after each shard. EngineError if the engine leaves
-        a request out or answers one twice; StoreError if a shard cannot be written.
+        Where the allowance ends, what was completed until then is returned; the shard that it cut short is not kept on
+        disk, so that a later run with a larger budget makes it whole. `report` is called with the number of completed
+        requests of the wave, after each shard and after each answer that an engine books on the allowance. EngineError
+        if the engine leaves a request out or answers one twice; StoreError if a shard cannot be written.
         """
         parts: list[pl.DataFrame] = []
         done = 0
         for number, shard in enumerate(requests.iter_slices(size)):
+            if parts and allowance.ended:
+                break
             file = self.path / f"wave{wave:03d}-shard{number:06d}-{_digest(shard)}.parquet"
-            if not file.exists():
-                self._write(file, _complete_shard(engine, shard))
-            parts.append(pl.read_parquet(file))
+            if file.exists():
+                parts.append(pl.read_parquet(file))
+                allowance.book(int(parts[-1]["output_tokens"].sum()))
+            else:
+                completions, metered = _complete_shard(
+                    engine, shard, allowance, _within_shard(report, done, shard.height)
+                )
+                parts.append(completions)
+                if metered and allowance.ended:
+                    report(done + completions["request_id"].n_unique())
+                    break
+                self._write(file, completions)
             done += shard.height
             report(done)
         return pl.concat(parts)
@@ -77,15 +94,39 @@ class ShardFolder:
             temporary.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=1)
+def digest_code() -> str:
+    """Return a digest of the code that makes completions: this folder's modules and the recipes' templates."""
+    package = Path(__file__).resolve().parent
+    files = sorted([*package.rglob("*.py"), *(package.parent / "recipes").rglob("*.*")])
+    return digest_text(*(f"{path.name}\n{path.read_text(encoding='utf-8')}" for path in files if path.is_file()))
+
+
 def _digest(shard: pl.DataFrame) -> str:
     return digest_text(*shard["request_id"].to_list(), *shard["attempt"].to_list(), size=8)
 
 
-def _complete_shard(engine: Engine, shard: pl.DataFrame) -> pl.DataFrame:
+def _complete_shard(
+    engine: Engine, shard: pl.DataFrame, allowance: Allowance, report: Callable[[int], None]
+) -> tuple[pl.DataFrame, bool]:
+    """Return the completions of one shard and whether the engine booked them on the allowance itself."""
+    before = allowance.settled
+    allowance.watch = lambda: report(allowance.settled - before)
     completions = pl.concat(list(engine.generate(shard)))
-    if completions["request_id"].to_list() != shard["request_id"].to_list():
+    metered = allowance.settled > before or bool(allowance.ended)
+    if not metered:
+        allowance.book(int(completions["output_tokens"].sum()))
+    answered = list(dict.fromkeys(completions["request_id"].to_list()))
+    wanted = shard["request_id"].to_list()
+    complete = answered == wanted
+    cut_short = bool(allowance.ended) and answered == [name for name in wanted if name in set(answered)]
+    if not (complete or cut_short) or completions.select("request_id", "attempt").is_duplicated().any():
         raise EngineError(
-            f"{engine.info.generator_id}: asked for {shard.height:,} completions in order, got {completions.height:,} "
+            f"{engine.info.generator_id}: asked for {shard.height:,} completions in order, got {len(answered):,} "
             "that do not match; nothing of this shard was kept"
         )
-    return completions
+    return completions, metered
+
+
+def _within_shard(report: Callable[[int], None], done: int, size: int) -> Callable[[int], None]:
+    return lambda settled: report(done + min(settled, size))

@@ -254,7 +254,7 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
     before = np.where(at_start, 0, np.concatenate([[0], key[:-1]]))
     following = np.concatenate([key[1:], [0]])
     following[ends - 1] = 0
-    temperature, top_k = spec.generation.temperature, spec.generation.top_k
+    temperature, top_k = spec.generation.temperature, spec.generation.top_k or 0
     single = _hash(scope.astype(np.uint64), 1) ^ _hash(key.astype(np.uint64), 2)
     double = single ^ _hash(before.astype(np.uint64), 3)
     quality = spec.quality
@@ -445,7 +445,7 @@ def _join_turns(turns: list[tuple[str, pl.Series]]) -> pl.Series:
 def _describe(spec: DatasetSpec, seeds: pl.DataFrame) -> GeneratorInfo:
     members = tuple(seeds["example_id"].to_list())
     content = seeds.select(pl.struct(pl.all()).struct.json_encode()).to_series().to_list()
-    sampling = {"temperature": spec.generation.temperature, "top_k": spec.generation.top_k}
+    sampling = {"temperature": spec.generation.temperature, "top_k": spec.generation.top_k or 0}
     limits = (spec.quality.leak_ngram, spec.quality.leak_ngram_private)
     digest = digest_text(VERSION, json.dumps(sampling, sort_keys=True), limits, *content)
     return GeneratorInfo(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Protocol
 
 import polars as pl
 
+from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.planner import Plan
 from synth_assets.generation.requests import Engine, GeneratorInfo, build_requests
 from synth_assets.generation.shards import ShardFolder
@@ -33,6 +35,10 @@ RESERVE = "reserve"
 _FIRST_YIELD = 0.6
 _LEAST_YIELD = 0.05
 _MARGIN = 1.1
+DEFAULT_SHARD_SIZE = 4096
+
+
+_DESCRIBED = re.compile(r"wave \d+: ([\d,]+)/([\d,]+) requests")
 
 
 class Judged(Protocol):
@@ -47,7 +53,7 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a round is; counts of requests in the wave and of accepted rows in the round."""
+    """How far a round is; done and total count requests of the wave, the rest the whole round."""
 
     wave: int
     done: int
@@ -56,6 +62,37 @@ class Progress:
     target: int
     tokens: int
     seconds: float
+    requests_before: int = 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to the end of the wave at the round's pace; None before there is one."""
+        made = self.requests_before + self.done
+        return (self.total - self.done) * self.seconds / made if made else None
+
+    @property
+    def accepted_share(self) -> float | None:
+        """Accepted rows a request in the waves before this one; None in the first."""
+        return self.accepted / self.requests_before if self.requests_before else None
+
+    def describe(self) -> str:
+        """Return the progress in one line, for logs."""
+        left = "" if self.seconds_left is None else f", {self.seconds_left:,.0f} s left in this wave"
+        share = "" if self.accepted_share is None else f", yield {self.accepted_share:.0%}"
+        return (
+            f"wave {self.wave}: {self.done:,}/{self.total:,} requests, {self.accepted:,}/{self.target:,} accepted"
+            f"{share}, {self.tokens_per_second:,.0f} tokens/s{left}"
+        )
+
+
+def read_progress(line: str) -> tuple[int, int] | None:
+    """Return done and total of a wave from a line that Progress.describe wrote; None for any other line."""
+    found = _DESCRIBED.match(line)
+    return (int(found[1].replace(",", "")), int(found[2].replace(",", ""))) if found else None
 
 
 @dataclass(frozen=True)
@@ -63,7 +100,8 @@ class RoundResult:
     """candidates: every completion; verdicts: one row a candidate × discriminator; filtered: survivors with state.
 
     strata: stratum, target, candidates, kept, reserve, shortfall. usage: one row a wave (a ledger: holds seconds).
-    stopped: target | max_waves | yield | tokens | seconds.
+    completions: example_id, output_token_ids, answer, fault of what a language model wrote; None for other engines.
+    stopped: target | max_waves | yield | tokens | seconds | money.
     """
 
     candidates: pl.DataFrame
@@ -71,7 +109,32 @@ class RoundResult:
     filtered: pl.DataFrame
     strata: pl.DataFrame
     usage: pl.DataFrame
+    completions: pl.DataFrame | None
     stopped: str
+
+    def explain(self) -> str:
+        """Return why the round stopped, what is missing and why candidates were rejected, in one line."""
+        target, short = int(self.strata["target"].sum()), int(self.strata["shortfall"].sum())
+        reasons = (
+            self.verdicts.filter(~pl.col("passed"))
+            .group_by("discriminator", "reason")
+            .len()
+            .sort("len", descending=True)
+        )
+        told = ", ".join(f"{row[0]}: {row[1]} {row[2]:,}" for row in reasons.head(5).iter_rows())
+        why = f"; {reasons['len'].sum():,} rejected ({told})" if reasons.height else ""
+        got = f"{target - short:,} of {target:,} accepted from {self.candidates.height:,} completions"
+        return f"stopped by {_STOPS[self.stopped]}: {got}{why}"
+
+
+_STOPS = {
+    "target": "reaching the target",
+    "max_waves": "generation.max_waves",
+    "yield": "a yield below generation.min_yield",
+    "tokens": "budget.tokens",
+    "seconds": "budget.seconds",
+    "money": "budget.money",
+}
 
 
 def generate_round(
@@ -82,43 +145,50 @@ def generate_round(
     judge: Callable[[pl.DataFrame, pl.DataFrame], Judged],
     shards: ShardFolder,
     *,
+    allowance: Allowance | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> RoundResult:
     """Run waves until every stratum has its target, or max_waves, the yield floor or the budget ends the round.
 
-    `judge(candidates, kept)` filters a wave against what the round kept so far. The same inputs give the same rows
-    whatever the shard size and however often the run was killed; a time budget is the exception.
+    `judge(candidates, kept)` filters a wave against what the round kept so far. `allowance` is the one the engine asks;
+    left out, the spec's budget is held between shards. The same inputs give the same rows however often the run was
+    killed (with the embedded engines whatever the shard size); a time budget is the exception.
     """
+    allowance = allowance or Allowance.of(spec)
     train = seeds.filter(pl.col("split") == TRAIN)
     targets = dict(plan.strata.select("stratum", "target").iter_rows())
+    size = spec.generation.shard_size or getattr(engine, "shard_size", DEFAULT_SHARD_SIZE)
     round_ = plan.settings["round"].item()
     kept = _Counts(targets)
     waves: list[_Wave] = []
     stopped = "target" if sum(targets.values()) == 0 else "max_waves"
-    started = time.perf_counter()
     for wave in range(spec.generation.max_waves if sum(targets.values()) else 0):
         began = time.perf_counter()
         requests = build_requests(spec, round_, train, kept.requests_needed(), kept.issued)
 
         def tell(done: int, wave: int = wave, total: int = requests.height) -> None:
-            seconds = time.perf_counter() - started
-            report(Progress(wave, done, total, kept.accepted, sum(targets.values()), _tokens(waves), seconds))
+            issued = sum(kept.issued.values())
+            tokens, target = allowance.spent_tokens, sum(targets.values())
+            report(Progress(wave, done, total, kept.accepted, target, tokens, allowance.seconds, issued))
 
-        completions = shards.complete(engine, requests, wave=wave, size=spec.generation.shard_size, report=tell)
+        completions = shards.complete(engine, requests, wave=wave, size=size, allowance=allowance, report=tell)
         candidates = as_candidates(spec, plan, requests, completions, engine.info)
         so_far = pl.concat([w.survivors for w in waves]) if waves else candidates.clear()
         judged = judge(candidates, so_far)
-        waves.append(_Wave(candidates, judged.survivors, judged.verdicts, time.perf_counter() - began))
-        kept.count(requests, judged.survivors)
+        written = written_by_model(candidates, completions)
+        waves.append(
+            _Wave(candidates, judged.survivors, judged.verdicts, written, requests.height, time.perf_counter() - began)
+        )
         tell(requests.height)
-        ended = _why_stop(spec, kept, waves, time.perf_counter() - started)
+        kept.count(requests, judged.survivors)
+        ended = _why_stop(spec, kept, waves[-1], allowance)
         if ended:
             stopped = ended
             break
     if not waves:
         nothing = _no_candidates(spec)
         judged = judge(nothing, nothing)
-        waves.append(_Wave(nothing, judged.survivors, judged.verdicts, 0.0))
+        waves.append(_Wave(nothing, judged.survivors, judged.verdicts, None, 0, 0.0))
     return _collect(targets, waves, engine.info, stopped)
 
 
@@ -127,6 +197,8 @@ class _Wave:
     candidates: pl.DataFrame
     survivors: pl.DataFrame
     verdicts: pl.DataFrame
+    written: pl.DataFrame | None
+    requests: int
     seconds: float
 
 
@@ -164,21 +236,14 @@ class _Counts:
             self.survived[stratum] += survived
 
 
-def _why_stop(spec: DatasetSpec, counts: _Counts, waves: list[_Wave], seconds: float) -> str | None:
-    last = waves[-1]
+def _why_stop(spec: DatasetSpec, counts: _Counts, last: _Wave, allowance: Allowance) -> str | None:
     if counts.complete:
         return "target"
-    if last.survivors.height < spec.generation.min_yield * last.candidates.height:
+    if allowance.ended:
+        return allowance.ended
+    if last.survivors.height < spec.generation.min_yield * last.requests:
         return "yield"
-    if spec.budget.tokens is not None and _tokens(waves) >= spec.budget.tokens:
-        return "tokens"
-    if spec.budget.seconds is not None and seconds >= spec.budget.seconds:
-        return "seconds"
     return None
-
-
-def _tokens(waves: list[_Wave]) -> int:
-    return sum(int(wave.candidates["output_tokens"].sum()) for wave in waves)
 
 
 def _no_candidates(spec: DatasetSpec) -> pl.DataFrame:
@@ -188,14 +253,12 @@ def _no_candidates(spec: DatasetSpec) -> pl.DataFrame:
 def as_candidates(
     spec: DatasetSpec, plan: Plan, requests: pl.DataFrame, completions: pl.DataFrame, info: GeneratorInfo
 ) -> pl.DataFrame:
-    """Return completions (in request order) as candidate rows: ids, lineage columns, content fields."""
+    """Return completions as candidate rows, in their order: ids, lineage columns, content fields."""
     settings = plan.settings.row(0, named=True)
     fields = polars_schema(spec.content_fields)
-    if "prompted_by" in completions.columns:  # the engine knows better which exemplars it used
-        requests = requests.with_columns(completions["prompted_by"])
-    joined = pl.concat(
-        [requests, completions.select("finish_reason", "prompt_tokens", "output_tokens", *fields)], how="horizontal"
-    )
+    known = [name for name in ("attempt", "seed", "prompted_by") if name in completions.columns]
+    made = completions.select("request_id", *known, "finish_reason", "prompt_tokens", "output_tokens", *fields)
+    joined = made.join(requests.drop(known), on="request_id", how="left", maintain_order="left")
     ids = synthetic_ids(spec.name, settings["round"], joined["request_id"], joined["attempt"])
     frame = joined.with_columns(
         ids,
@@ -205,7 +268,7 @@ def as_candidates(
         trained_on=pl.lit(info.trained_on),
         prompt_id=pl.lit(settings["prompt_id"]),
         parameters=pl.lit(_parameters(spec, info)),
-        watermark_key_id=pl.lit(None, dtype=pl.String),
+        watermark_key_id=pl.lit(info.watermark_key_id, dtype=pl.String),
         parents=pl.lit([], dtype=pl.List(pl.String)),
     )
     frame = add_content_ids(frame, spec)
@@ -214,8 +277,15 @@ def as_candidates(
     )
 
 
+def written_by_model(candidates: pl.DataFrame, completions: pl.DataFrame) -> pl.DataFrame | None:
+    """Return what a language model wrote, row by row: example_id, output_token_ids, answer, fault; else None."""
+    if "output_token_ids" not in completions.columns:
+        return None
+    return completions.select(candidates["example_id"], "output_token_ids", "answer", "fault")
+
+
 def _parameters(spec: DatasetSpec, info: GeneratorInfo) -> str:
-    sampling = {"temperature": spec.generation.temperature, "top_k": spec.generation.top_k}
+    sampling = {"temperature": spec.generation.temperature, "top_k": spec.generation.top_k or 0}
     return json.dumps({**sampling, **json.loads(info.parameters)}, sort_keys=True)
 
 
@@ -226,12 +296,14 @@ def _collect(targets: dict[str, int], waves: list[_Wave], info: GeneratorInfo, s
     position = pl.int_range(pl.len()).over("stratum")
     limit = pl.col("stratum").replace_strict(targets, default=0, return_dtype=pl.Int64)
     filtered = survivors.with_columns(state=pl.when(position < limit).then(pl.lit(KEPT)).otherwise(pl.lit(RESERVE)))
+    written = [wave.written for wave in waves if wave.written is not None]
     return RoundResult(
         candidates=candidates,
         verdicts=verdicts,
         filtered=filtered,
         strata=_count_strata(targets, candidates, filtered),
         usage=_usage(waves, info),
+        completions=pl.concat(written) if written else None,
         stopped=stopped,
     )
 
@@ -259,7 +331,7 @@ def _usage(waves: list[_Wave], info: GeneratorInfo) -> pl.DataFrame:
         [
             {
                 "wave": number,
-                "requests": wave.candidates.height,
+                "requests": wave.requests,
                 "completions": wave.candidates.height,
                 "accepted": wave.survivors.height,
                 "prompt_tokens": int(wave.candidates["prompt_tokens"].sum() or 0),

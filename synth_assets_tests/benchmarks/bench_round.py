@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from synth_assets.discriminators.cascade import Cascade, count_funnel
-from synth_assets.generation.engines import fit_engine
+from synth_assets.generation.engines import fit_embedded
 from synth_assets.generation.planner import Pins, plan_round
 from synth_assets.generation.requests import build_requests
 from synth_assets.generation.waves import as_candidates
@@ -42,7 +42,7 @@ def main() -> None:
     weights = plan.strata["weight"].to_list()
     counts = dict(zip(plan.strata["stratum"], apportion(options.candidates, weights), strict=True))
     marks.append(("plan", time.perf_counter()))
-    engine = fit_engine(spec, "embedded", "text", train)
+    engine = fit_embedded(spec, "text", train)
     marks.append(("fit generator", time.perf_counter()))
     requests = build_requests(spec, "r000", train, counts, {})
     marks.append(("requests", time.perf_counter()))

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from synth_assets.discriminators.cascade import Cascade
-from synth_assets.generation.engines import fit_engine
-from synth_assets.generation.planner import Pins, plan_round, resolve_generator
+from synth_assets.generation.engines import fit_embedded, resolve_generator
+from synth_assets.generation.planner import Pins, plan_round
 from synth_assets.generation.requests import build_requests
 from synth_assets.generation.waves import as_candidates
 from synth_assets.mixing.selection import mix_corpus
@@ -45,7 +45,7 @@ def main() -> None:
         seeds = split_seeds(raw, audit, spec).rows
         train = seeds.filter(pl.col("split") == TRAIN)
         plan = plan_round(spec, "r000", seeds, Pins("", "", ""), accepted_before={})
-        engine = fit_engine(spec, "embedded", resolve_generator(spec), train)
+        engine = fit_embedded(spec, resolve_generator(spec), train)
         counts = {s: 2 * n for s, n in plan.strata.select("stratum", "target").iter_rows()}
         requests = build_requests(spec, "r000", train, counts, {})
         candidates = as_candidates(spec, plan, requests, pl.concat(list(engine.generate(requests))), engine.info)

@@ -1,0 +1,161 @@
+"""What the candidates step costs beyond vLLM itself; run as a script, on a machine with nothing else to do.
+
+    python -m synth_assets_tests.benchmarks.bench_vllm_engine FILE.csv TEXT LABEL --model FOLDER [--sequences 64]
+
+Bare `LLM.generate` and the whole step (prompts, shards on disk, reading, candidate rows, cascade) take turns on the
+same loaded model and the same requests, in the order A B B A …; the figure is the median ratio of their tokens/s.
+A shard holds 16 times the requests in flight; its drain is the time from the moment when fewer than that are left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from synth_assets.discriminators.cascade import Cascade
+from synth_assets.generation.allowance import Allowance
+from synth_assets.generation.planner import Pins, plan_round
+from synth_assets.generation.record_engine import RecordEngine
+from synth_assets.generation.requests import build_requests
+from synth_assets.generation.shards import ShardFolder
+from synth_assets.generation.vllm_engine import VllmModel, open_vllm
+from synth_assets.generation.waves import as_candidates
+from synth_assets.records import RELEASABLE, TRAIN, add_real_ids
+from synth_assets.spec import DatasetSpec, parse_spec
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file")
+    parser.add_argument("text")
+    parser.add_argument("label")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--sequences", type=int, default=64)
+    parser.add_argument("--turns", type=int, default=2, help="pairs of turns")
+    arguments = parser.parse_args()
+    spec = make_spec(arguments)
+    seeds = read_seeds(arguments, spec)
+    requests = take_requests(spec, seeds, 16 * arguments.sequences)
+    model = open_vllm(spec, Path.cwd())
+    bare_calls(model, spec, seeds, requests.head(arguments.sequences))  # warm-up, grammar included
+    ratios = []
+    for turn in range(arguments.turns):
+        order = (bare_calls, whole_step) if turn % 2 == 0 else (whole_step, bare_calls)
+        rates: dict[str, float] = {}
+        for arm in order:
+            tokens, seconds, drain = arm(model, spec, seeds, requests)
+            rates[arm.__name__] = tokens / seconds
+            rate = rates[arm.__name__]
+            print(f"{arm.__name__:<12} {tokens:>8,} tokens {seconds:8.1f} s {rate:8.1f} tokens/s  {drain}", flush=True)
+        ratios.append(rates["whole_step"] / rates["bare_calls"])
+    print(f"requests {requests.height}, in flight {arguments.sequences}")
+    told = [round(ratio, 3) for ratio in ratios]
+    print(f"whole step over bare LLM.generate: median {statistics.median(ratios):.3f} of {told}")
+
+
+def make_spec(arguments: argparse.Namespace) -> DatasetSpec:
+    """Return a spec of two fields whose engine is the model."""
+    content: dict[str, Any] = {
+        "name": "bench",
+        "description": "Messages of customers to their bank",
+        "fields": [
+            {"name": arguments.text, "type": "text", "max_length": 1000},
+            {"name": arguments.label, "type": "category", "role": "target"},
+        ],
+        "strata": {"by": [arguments.label]},
+        "source": {"license": "CC-BY-4.0", "consent": {"basis": "not_personal"}},
+        "generation": {
+            "engine": "vllm",
+            "model": str(Path(arguments.model).resolve()),
+            "max_tokens": 96,
+            "vllm": {"max_num_seqs": arguments.sequences},
+        },
+    }
+    return parse_spec(content, where="bench")
+
+
+def read_seeds(arguments: argparse.Namespace, spec: DatasetSpec) -> pl.DataFrame:
+    """Return the file's rows as training seeds."""
+    rows = pl.read_csv(arguments.file).select(arguments.text, arguments.label)
+    return add_real_ids(rows, spec).with_columns(split=pl.lit(TRAIN), disposition=pl.lit(RELEASABLE))
+
+
+def take_requests(spec: DatasetSpec, seeds: pl.DataFrame, count: int) -> pl.DataFrame:
+    """Return `count` requests over all strata."""
+    strata = sorted(seeds["stratum"].unique())
+    each = -(-count // len(strata))
+    return build_requests(spec, "r000", seeds, dict.fromkeys(strata, each), {}).head(count)
+
+
+def bare_calls(
+    model: VllmModel, spec: DatasetSpec, seeds: pl.DataFrame, requests: pl.DataFrame
+) -> tuple[int, float, str]:
+    """Return tokens and seconds of LLM.generate on the requests' own prompts, from token ids made beforehand."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
+
+    engine = RecordEngine(spec, model, seeds, Allowance())
+    prompts, parameters = [], []
+    for row in requests.iter_rows(named=True):
+        lines = [engine._lines[name] for name in row["prompted_by"]]
+        text = engine.prompts.render(row["stratum"], lines, chat=False)
+        tokenizer = model.llm.get_tokenizer()
+        prompts.append({"prompt_token_ids": [tokenizer.bos_token_id, *tokenizer(text).input_ids]})
+        parameters.append(
+            SamplingParams(
+                temperature=engine.sampling.temperature,
+                top_k=engine.sampling.top_k,
+                seed=row["seed"],
+                max_tokens=spec.generation.max_tokens,
+                structured_outputs=StructuredOutputsParams(json=engine.schema.json_schema),
+            )
+        )
+    model.llm.reset_prefix_cache()
+    began = time.perf_counter()
+    outputs = model.llm.generate(prompts, parameters, use_tqdm=False)
+    seconds = time.perf_counter() - began
+    return sum(len(output.outputs[0].token_ids) for output in outputs), seconds, ""
+
+
+def whole_step(
+    model: VllmModel, spec: DatasetSpec, seeds: pl.DataFrame, requests: pl.DataFrame
+) -> tuple[int, float, str]:
+    """Return tokens, seconds and the drain's share of the candidates step: engine, shard on disk, rows, cascade."""
+    plan = plan_round(spec, "r000", seeds, Pins("", "", ""), accepted_before={})
+    times: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        allowance = Allowance()
+        engine = RecordEngine(spec, model, seeds, allowance)
+        cascade = Cascade.build(spec, seeds, None)
+        completions = ShardFolder(Path(folder), "bench").complete(
+            engine,
+            requests,
+            wave=0,
+            size=engine.shard_size,
+            allowance=allowance,
+            report=lambda _: times.append(time.perf_counter()),
+        )
+        candidates = as_candidates(spec, plan, requests, completions, engine.info)
+        generated = time.perf_counter()
+        cascade.judge(candidates, candidates.clear())
+        seconds = time.perf_counter() - began
+    draining = times[-1] - times[-min(model.info.batch, len(times))]
+    note = {
+        "drain": round(draining / seconds, 3),
+        "cascade_seconds": round(began + seconds - generated, 2),
+        "attempts": candidates.height,
+        "valid_after_repair": int((completions["finish_reason"] == "stop").sum()),
+    }
+    return int(candidates["output_tokens"].sum()), seconds, json.dumps(note)
+
+
+if __name__ == "__main__":
+    main()
