@@ -81,8 +81,12 @@ class FieldSpec(_Model):
         default=None, description="category: the allowed values. Left out, they are learned from the training rows."
     )
     nullable: bool = Field(default=False, description="Whether a row may lack this value.")
-    minimum: float | None = Field(default=None, description="integer, number: smallest allowed value.")
-    maximum: float | None = Field(default=None, description="integer, number: largest allowed value.")
+    minimum: float | None = Field(
+        default=None, allow_inf_nan=False, description="integer, number: smallest allowed value."
+    )
+    maximum: float | None = Field(
+        default=None, allow_inf_nan=False, description="integer, number: largest allowed value."
+    )
     decimals: int | None = Field(default=None, ge=0, le=12, description="number: digits kept after the point.")
     unit: str = Field(default="", description="integer, number: unit of measurement, for people.")
     min_length: int = Field(default=1, ge=0, description="text, code: fewest characters.")
@@ -107,6 +111,9 @@ class FieldSpec(_Model):
             raise ValueError("minimum and maximum are for type integer or number only")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
+        if self.type == "integer" and self.minimum is not None and self.maximum is not None:
+            if math.ceil(self.minimum) > math.floor(self.maximum):
+                raise ValueError(f"no integer lies between minimum {self.minimum} and maximum {self.maximum}")
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
         return self

@@ -79,7 +79,7 @@ def test_the_reference_is_the_models() -> None:
 
 
 def test_every_command_of_the_readme_exists_and_every_command_is_in_it() -> None:
-    named = set(re.findall(r"`synth ([a-z]+)", README.read_text(encoding="utf-8")))
+    named = set(re.findall(r"`synth ([a-z-]+)", README.read_text(encoding="utf-8")))
     assert named == set(get_command(app).commands)  # type: ignore[attr-defined]
 
 

@@ -51,6 +51,8 @@ def explain_engine(spec: DatasetSpec) -> str:
             f"engine auto: no vLLM with a GPU here, so {spec.generation.model} is not used and the embedded generator "
             "stands in; write generation.engine: vllm to run it on the CPU, or give server.urls"
         )
+    if spec.generation.server.urls:
+        return "engine auto: server.urls are not asked, since generation.model does not name what they serve"
     return "engine auto: no language model is named, so the embedded generator is used; set generation.model for vLLM"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from synth_assets.spec import DatasetSpec
 
 _CONFIDENCE = 0.95
+_EXACT = 1e-9  # what floating point may take away from a whole number
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def estimate_round(spec: DatasetSpec, target: int, sample: Sample) -> Estimate:
 
     interval = binomtest(sample.accepted, sample.requests).proportion_ci(_CONFIDENCE, "exact")
     share = sample.accepted / sample.requests
-    requests = math.ceil(target / share) if share else None
+    requests = -(-target * sample.requests // sample.accepted) if sample.accepted else None
     most = math.ceil(target / interval.low) if interval.low > 0 else None
     each_tokens, each_seconds = sample.output_tokens / sample.requests, sample.seconds / sample.requests
     each_money = each_tokens * spec.cost.per_million_tokens / 1e6 + each_seconds * spec.cost.per_engine_hour / 3600
@@ -84,5 +85,5 @@ def estimate_round(spec: DatasetSpec, target: int, sample: Sample) -> Estimate:
         seconds=None if requests is None else requests * each_seconds,
         money=None if requests is None else requests * each_money,
         limit=limit if bound else "",
-        accepted=math.floor(affordable[limit] * share) if bound else target,
+        accepted=math.floor(affordable[limit] * share + _EXACT) if bound else target if share else 0,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ from synth_assets.records import digest_text
 from synth_assets.spec import GenerationSpec
 from synth_assets.store import hash_file, write_atomically
 
-_HASHED = ("*.safetensors", "*.bin", "*.gguf", "*.pt", "config.json", "tokenizer.json", "tokenizer.model")
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HASHED = (
+    *("*.safetensors", "*.bin", "*.gguf", "*.pt"),
+    *("config.json", "adapter_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "*.jinja"),
+)
+_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -38,8 +42,9 @@ def find_model(generation: GenerationSpec, root: Path) -> ModelPlace:
     EngineError where the name is a path without a model in it, or neither a folder nor a hub name.
     """
     model = generation.model or ""
-    folder = Path(model).expanduser()
-    folder = folder if folder.is_absolute() else root / folder
+    with suppress(RuntimeError):  # ~somebody who has no home here is no folder
+        model = str(Path(model).expanduser())
+    folder = root / model
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise EngineError(
@@ -47,7 +52,7 @@ def find_model(generation: GenerationSpec, root: Path) -> ModelPlace:
                 "has config.json, the weights (*.safetensors) and the tokenizer"
             )
         return ModelPlace(str(folder.resolve()), folder.resolve().name, folder.resolve())
-    if model.startswith((".", "/", "~")) or not _HUB_NAME.fullmatch(model):
+    if not _HUB_NAME.fullmatch(generation.model or "") or model.startswith((".", "/", "~")):
         raise EngineError(
             f"generation.model: there is no model folder {folder}; give an existing folder or a hub name such as "
             "Qwen/Qwen3-0.6B"
@@ -63,7 +68,10 @@ def find_snapshot(place: ModelPlace, revision: str | None) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return None
-    found = try_to_load_from_cache(place.reference, "config.json", revision=revision)
+    try:
+        found = try_to_load_from_cache(place.reference, "config.json", revision=revision)
+    except ValueError:  # a name that no hub would take
+        return None
     return Path(found).parent if isinstance(found, str) else None
 
 
@@ -110,10 +118,11 @@ class _Remembered:
             return path.name
         stat = path.stat()
         key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
-        if key not in self.entries:
-            self.entries[key] = hash_file(path)
+        known = self.entries.get(key)
+        if not (isinstance(known, str) and _SHA256.fullmatch(known)):
+            known = self.entries[key] = hash_file(path)
             self.changed = True
-        return str(self.entries[key])
+        return known
 
     def save(self) -> None:
         if not self.changed:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from synth_assets.errors import SpecError
@@ -58,7 +58,7 @@ class Prompts:
             )
         try:
             return _compile(source).render(content)
-        except TemplateError as error:
+        except Exception as error:  # a template is code, and all that it raises is its own fault
             raise SpecError(f"recipe {self.recipe.name}: {name}.jinja: {error}") from error
 
 

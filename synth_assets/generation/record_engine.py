@@ -81,6 +81,8 @@ class RecordEngine:
         self.spec = spec
         self.model = model
         self.allowance = allowance
+        self.private_exemplars = private_exemplars
+        self.done = 0
         self.watermark_key_id = watermark.key_id if watermark else None
         self.schema = RecordSchema.build(spec, train)
         self.prompts = Prompts(load_recipe(spec.generation.recipe), self.schema)
@@ -104,6 +106,7 @@ class RecordEngine:
             "exemplars": self.spec.generation.exemplars,
             "max_tokens": self.spec.generation.max_tokens,
             "min_p": self.sampling.min_p,
+            "private_exemplars": self.private_exemplars,
             "repair_attempts": self.spec.generation.repair_attempts,
             "temperature": self.sampling.temperature,
             "top_k": self.sampling.top_k,
@@ -131,6 +134,7 @@ class RecordEngine:
     def generate(self, requests: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Complete the requests of one shard; where the allowance ends, requests that were not begun have no row."""
         asked: list[_Asked] = []
+        self.done = 0
 
         def calls() -> Iterator[Call]:
             for row in requests.iter_rows(named=True):
@@ -139,7 +143,9 @@ class RecordEngine:
                 yield self._ask(asked[-1], row["seed"], len(shown))
 
         def receive(position: int, answer: Answer) -> Call | None:
-            return self._judge(asked[position], answer)
+            again = self._judge(asked[position], answer)
+            self.done += again is None
+            return again
 
         self.model.answer(calls(), receive, sampling=self.sampling, allowance=self.allowance)
         finished = [request for request in asked if any(attempt.answer for attempt in request.attempts)]

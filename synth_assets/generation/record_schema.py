@@ -9,39 +9,58 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError, with_config
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
+from synth_assets.errors import SpecError
 from synth_assets.records import RELEASABLE, STRATUM_SEPARATOR, messages_text
-from synth_assets.spec import DatasetSpec, FieldSpec
+from synth_assets.spec import NUMERIC_TYPES, DatasetSpec, FieldSpec
 
 NO_VALUE = "(none)"
 _LENGTH_MARGIN = 1.25
 _LEAST_LENGTH = 40
-_RANGE_MARGIN = 0.25
 _ESCAPED = r'["\\\n\r]'
 _MOST_ESCAPED = 0.01
 _ROLES = ("user", "assistant")
-_MOST_TURNS = 64
+_MORE_TURNS = 2
+_INT64 = (-(2**63), 2**63 - 1)
+_MOST_FLOAT = sys.float_info.max
+_TIDIED = 1e12
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a field's values may be in an answer, from the spec and, where it is silent, from the training rows."""
+    """What a field's values may be in an answer, from the spec and, where it is silent, from the training rows.
+
+    longest: characters of a text. escapes: whether texts need quotes or line breaks. minimum, maximum: of a number.
+    values: of a category. turns, roles: of a conversation.
+    """
 
     field: FieldSpec
     longest: int = 0
     escapes: bool = False
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: float = 0.0
+    maximum: float = 0.0
     values: tuple[str, ...] = ()
     turns: int = 0
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ class RecordSchema:
         for bounds in self.bounds:
             value = record[bounds.field.name]
             if isinstance(value, float) and bounds.field.decimals is not None:
-                record[bounds.field.name] = round(value, bounds.field.decimals)
+                record[bounds.field.name] = _round_within(value, bounds.field)
         return {**record, **self.values_of(stratum)}, ""
 
     def values_of(self, stratum: str) -> dict[str, Any]:
@@ -118,35 +137,59 @@ class RecordSchema:
 
 
 def _bound(field: FieldSpec, rows: pl.DataFrame) -> Bounds:
-    column = rows[field.name]
+    column = rows[field.name].drop_nulls()
     if field.is_free_text:
-        text = rows.select(messages_text(pl.col(field.name)) if field.type == "messages" else pl.col(field.name))
-        texts = text.to_series().drop_nulls()
-        escaped = texts.str.contains(_ESCAPED).mean() if len(texts) else 0.0
-        longest = max(_LEAST_LENGTH, math.ceil(_number(texts.str.len_chars().max()) * _LENGTH_MARGIN))
-        turns = int(_number(column.list.len().max())) + 2 if field.type == "messages" else 0
-        return Bounds(
-            field,
-            longest=min(field.max_length, longest),
-            escapes=field.type != "text" or _number(escaped) > _MOST_ESCAPED,
-            turns=min(turns, _MOST_TURNS),
-        )
-    if field.type in ("integer", "number"):
-        low, high = _number(column.min()), _number(column.max())
-        margin = (high - low) * _RANGE_MARGIN
-        floor = 0.0 if low >= 0 else -math.inf
-        return Bounds(
-            field,
-            minimum=field.minimum if field.minimum is not None else max(low - margin, floor),
-            maximum=field.maximum if field.maximum is not None else high + margin,
-        )
+        return _bound_text(field, column)
+    if field.type in NUMERIC_TYPES:
+        return _bound_number(field, column)
     if field.type == "category":
-        return Bounds(field, values=field.values or tuple(sorted(column.drop_nulls().unique().to_list())))
+        return Bounds(field, values=field.values or tuple(sorted(column.unique().to_list())) or ("",))
     return Bounds(field)
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+def _bound_text(field: FieldSpec, column: pl.Series) -> Bounds:
+    frame = column.to_frame()
+    text = messages_text(pl.col(field.name)) if field.type == "messages" else pl.col(field.name)
+    texts = frame.select(text).to_series()
+    longest = math.ceil((texts.str.len_chars().max() or 0) * _LENGTH_MARGIN)  # type: ignore[operator]
+    bounds = Bounds(
+        field,
+        longest=max(min(field.max_length, max(_LEAST_LENGTH, longest)), field.min_length),
+        escapes=field.type != "text" or (texts.str.contains(_ESCAPED).mean() or 0.0) > _MOST_ESCAPED,  # type: ignore[operator]
+    )
+    if field.type != "messages":
+        return bounds
+    turns = int(column.list.len().max() or 0) + _MORE_TURNS  # type: ignore[arg-type]
+    roles = column.explode().struct.field("role").drop_nulls().unique().to_list() if len(column) else []
+    return replace(bounds, turns=max(1, turns), roles=tuple(sorted({*_ROLES, *roles})))
+
+
+def _bound_number(field: FieldSpec, column: pl.Series) -> Bounds:
+    """Return the range: the spec's, or that of the rows and a quarter more, on the same side of zero."""
+    whole = field.type == "integer"
+    low, high = column.min(), column.max()
+    low = low if isinstance(low, int | float) else 0
+    high = high if isinstance(high, int | float) else low
+    margin = (high - low) // 4 if whole else high / 4 - low / 4
+    least, most = low - margin, high + margin
+    if low >= 0:
+        least = max(least, 0)
+    if field.minimum is not None:
+        least = math.ceil(field.minimum) if whole else field.minimum
+        most = max(most, least)
+    if field.maximum is not None:
+        most = math.floor(field.maximum) if whole else field.maximum
+        least = least if field.minimum is not None else min(least, most)
+    ends = _INT64 if whole else (-_MOST_FLOAT, _MOST_FLOAT)
+    return Bounds(field, minimum=min(max(least, ends[0]), ends[1]), maximum=max(min(most, ends[1]), ends[0]))
+
+
+def _round_within(value: float, field: FieldSpec) -> float:
+    """Round to the field's decimals, unless that would leave the spec's range."""
+    rounded = round(value, field.decimals)
+    low = -math.inf if field.minimum is None else field.minimum
+    high = math.inf if field.maximum is None else field.maximum
+    return rounded if low <= rounded <= high else value
 
 
 def _describe(bounds: Bounds) -> dict[str, Any]:
@@ -162,20 +205,8 @@ def _describe_value(bounds: Bounds) -> dict[str, Any]:
         return {"type": "boolean"}
     if field.type == "date":
         return {"type": "string", "format": "date"}
-    if field.type == "integer":
-        return {
-            "type": "integer",
-            "minimum": math.floor(bounds.minimum or 0),
-            "maximum": math.ceil(bounds.maximum or 0),
-        }
-    if field.type == "number":
-        scale = 10 ** (field.decimals if field.decimals is not None else 6)
-        low, high = bounds.minimum or 0.0, bounds.maximum or 0.0
-        return {
-            "type": "number",
-            "minimum": math.floor(low * scale) / scale,
-            "maximum": math.ceil(high * scale) / scale,
-        }
+    if field.type in NUMERIC_TYPES:
+        return {"type": field.type, "minimum": _tidy(bounds, math.floor), "maximum": _tidy(bounds, math.ceil)}
     text: dict[str, Any] = {"type": "string"}
     if not bounds.escapes:
         text |= {"minLength": field.min_length, "maxLength": bounds.longest}
@@ -183,11 +214,24 @@ def _describe_value(bounds: Bounds) -> dict[str, Any]:
         return text
     turn = {
         "type": "object",
-        "properties": {"role": {"enum": list(_ROLES)}, "content": text},
+        "properties": {"role": {"type": "string", "enum": list(bounds.roles)}, "content": text},
         "required": ["role", "content"],
         "additionalProperties": False,
     }
     return {"type": "array", "items": turn, "minItems": 1, "maxItems": bounds.turns}
+
+
+def _tidy(bounds: Bounds, outwards: Callable[[float], int]) -> float:
+    """Return a bound with no more digits than the field's values have, never inside the range; the spec's stay as
+    they are.
+    """
+    lower = outwards is math.floor
+    value, own = (bounds.minimum, bounds.field.minimum) if lower else (bounds.maximum, bounds.field.maximum)
+    if own is not None or bounds.field.type == "integer" or abs(value) > _TIDIED:
+        return value
+    scale = 10 ** (bounds.field.decimals if bounds.field.decimals is not None else 6)
+    tidied = outwards(value * scale) / scale
+    return min(tidied, value) if lower else max(tidied, value)
 
 
 def _type_of(bounds: Bounds) -> Any:
@@ -202,21 +246,36 @@ def _type_of_value(bounds: Bounds) -> Any:
     if field.type == "boolean":
         return bool
     if field.type == "date":
-        return dt.date
+        return Annotated[dt.date, BeforeValidator(_read_day)]
     if field.type == "integer":
-        return Annotated[int, Field(ge=_whole(field.minimum, -(2**63)), le=_whole(field.maximum, 2**63 - 1))]
+        low = _INT64[0] if field.minimum is None else max(math.ceil(field.minimum), _INT64[0])
+        high = _INT64[1] if field.maximum is None else min(math.floor(field.maximum), _INT64[1])
+        return Annotated[int, BeforeValidator(_take_whole), Field(ge=low, le=high)]
     if field.type == "number":
         return Annotated[float, Field(ge=field.minimum, le=field.maximum, allow_inf_nan=False)]
     if field.type == "messages":
-        content = Annotated[str, StringConstraints(max_length=field.max_length)]
-        members = {"role": Literal[_ROLES], "content": content}
+        members = {"role": Literal[bounds.roles], "content": str}
         turn = with_config({"extra": "forbid"})(TypedDict("Turn", members))  # type: ignore[misc]
-        return Annotated[list[turn], Field(min_length=1, max_length=bounds.turns)]
+
+        def hold_length(turns: list[dict[str, str]]) -> list[dict[str, str]]:
+            if len("\n".join(turn["content"] for turn in turns)) > field.max_length:
+                raise ValueError(f"the conversation is longer than {field.max_length} characters")
+            return turns
+
+        return Annotated[list[turn], Field(min_length=1, max_length=bounds.turns), AfterValidator(hold_length)]
     return Annotated[str, StringConstraints(min_length=field.min_length, max_length=field.max_length)]
 
 
-def _whole(limit: float | None, otherwise: int) -> int:
-    return otherwise if limit is None else math.ceil(limit) if otherwise < 0 else math.floor(limit)
+def _take_whole(value: Any) -> Any:
+    """Return 3 for 3.0, as JSON Schema counts integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _read_day(value: Any) -> dt.date:
+    """Read YYYY-MM-DD alone: pydantic would also take numbers and times of day, which the schema does not allow."""
+    if not (isinstance(value, str) and _DAY.fullmatch(value)):
+        raise ValueError("a date is written YYYY-MM-DD")
+    return dt.date.fromisoformat(value)
 
 
 def _read_strata(spec: DatasetSpec, train: pl.DataFrame) -> dict[str, dict[str, Any]]:
@@ -227,9 +286,15 @@ def _read_strata(spec: DatasetSpec, train: pl.DataFrame) -> dict[str, dict[str, 
 
 def _split_stratum(spec: DatasetSpec, stratum: str) -> dict[str, Any]:
     """Return the field values of a stratum that has no training rows, from its name."""
-    parts: Iterable[str] = stratum.split(STRATUM_SEPARATOR) if spec.strata.by else ()
+    names = spec.strata.by
+    parts = stratum.split(STRATUM_SEPARATOR) if len(names) > 1 else [stratum][: len(names)]
+    if len(parts) != len(names):
+        raise SpecError(
+            f"{spec.name}: strata.synthetic_only: '{stratum}' is not {len(names)} values joined by "
+            f"'{STRATUM_SEPARATOR}' (strata.by: {', '.join(names)})"
+        )
     values: dict[str, Any] = {}
-    for name, text in zip(spec.strata.by, parts, strict=True):
+    for name, text in zip(names, parts, strict=True):
         kind = spec.field(name).type
         values[name] = None if text == NO_VALUE else text == "true" if kind == "boolean" else text
     return values

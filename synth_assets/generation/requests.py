@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -70,6 +70,21 @@ class Engine(Protocol):
     def artifact(self) -> dict[str, pl.DataFrame]:
         """Return the fitted model as tables, for the lake."""
         ...
+
+
+@runtime_checkable
+class MeteredEngine(Engine, Protocol):
+    """An engine that books what it spends on the round's allowance itself, call by call.
+
+    done: requests of the present `generate` that have their last completion. shard_size: requests in a shard where the
+    spec does not say.
+    """
+
+    @property
+    def done(self) -> int: ...
+
+    @property
+    def shard_size(self) -> int: ...
 
 
 def build_requests(

@@ -8,15 +8,16 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import polars as pl
 
 from synth_assets.errors import EngineError, StoreError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.requests import Engine
+from synth_assets.generation.requests import Engine, MeteredEngine
 from synth_assets.records import digest_text
 from synth_assets.store import write_parquet
 
@@ -50,7 +51,7 @@ class ShardFolder:
 
         Where the allowance ends, what was completed until then is returned; the shard that it cut short is not kept on
         disk, so that a later run with a larger budget makes it whole. `report` is called with the number of completed
-        requests of the wave, after each shard and after each answer that an engine books on the allowance. EngineError
+        requests of the wave, after each shard and after each answer that a metered engine books. EngineError
         if the engine leaves a request out or answers one twice; StoreError if a shard cannot be written.
         """
         parts: list[pl.DataFrame] = []
@@ -63,11 +64,9 @@ class ShardFolder:
                 parts.append(pl.read_parquet(file))
                 allowance.book(int(parts[-1]["output_tokens"].sum()))
             else:
-                completions, metered = _complete_shard(
-                    engine, shard, allowance, _within_shard(report, done, shard.height)
-                )
+                completions = _complete_shard(engine, shard, allowance, partial(_report_from, report, done))
                 parts.append(completions)
-                if metered and allowance.ended:
+                if isinstance(engine, MeteredEngine) and allowance.ended:  # repairs may be missing, or whole requests
                     report(done + completions["request_id"].n_unique())
                     break
                 self._write(file, completions)
@@ -91,7 +90,8 @@ class ShardFolder:
                 "permissions and run again, finished shards are kept"
             ) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=1)
@@ -108,25 +108,24 @@ def _digest(shard: pl.DataFrame) -> str:
 
 def _complete_shard(
     engine: Engine, shard: pl.DataFrame, allowance: Allowance, report: Callable[[int], None]
-) -> tuple[pl.DataFrame, bool]:
-    """Return the completions of one shard and whether the engine booked them on the allowance itself."""
-    before = allowance.settled
-    allowance.watch = lambda: report(allowance.settled - before)
+) -> pl.DataFrame:
+    metered = engine if isinstance(engine, MeteredEngine) else None
+    if metered is not None:
+        allowance.watch = lambda: report(metered.done)
     completions = pl.concat(list(engine.generate(shard)))
-    metered = allowance.settled > before or bool(allowance.ended)
-    if not metered:
+    if metered is None:
         allowance.book(int(completions["output_tokens"].sum()))
     answered = list(dict.fromkeys(completions["request_id"].to_list()))
     wanted = shard["request_id"].to_list()
-    complete = answered == wanted
-    cut_short = bool(allowance.ended) and answered == [name for name in wanted if name in set(answered)]
-    if not (complete or cut_short) or completions.select("request_id", "attempt").is_duplicated().any():
+    if metered is not None and allowance.ended:
+        wanted = [name for name in wanted if name in set(answered)]
+    if answered != wanted or completions.select("request_id", "attempt").is_duplicated().any():
         raise EngineError(
             f"{engine.info.generator_id}: asked for {shard.height:,} completions in order, got {len(answered):,} "
             "that do not match; nothing of this shard was kept"
         )
-    return completions, metered
+    return completions
 
 
-def _within_shard(report: Callable[[int], None], done: int, size: int) -> Callable[[int], None]:
-    return lambda settled: report(done + min(settled, size))
+def _report_from(report: Callable[[int], None], earlier: int, done: int) -> None:
+    report(earlier + done)

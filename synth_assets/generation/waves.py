@@ -17,7 +17,7 @@ import polars as pl
 
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.planner import Plan
-from synth_assets.generation.requests import Engine, GeneratorInfo, build_requests
+from synth_assets.generation.requests import Engine, GeneratorInfo, MeteredEngine, build_requests
 from synth_assets.generation.shards import ShardFolder
 from synth_assets.records import (
     IDENTITY_COLUMNS,
@@ -157,7 +157,8 @@ def generate_round(
     allowance = allowance or Allowance.of(spec)
     train = seeds.filter(pl.col("split") == TRAIN)
     targets = dict(plan.strata.select("stratum", "target").iter_rows())
-    size = spec.generation.shard_size or getattr(engine, "shard_size", DEFAULT_SHARD_SIZE)
+    default = engine.shard_size if isinstance(engine, MeteredEngine) else DEFAULT_SHARD_SIZE
+    size = spec.generation.shard_size or default
     round_ = plan.settings["round"].item()
     kept = _Counts(targets)
     waves: list[_Wave] = []
@@ -179,7 +180,7 @@ def generate_round(
         waves.append(
             _Wave(candidates, judged.survivors, judged.verdicts, written, requests.height, time.perf_counter() - began)
         )
-        tell(requests.height)
+        tell(completions["request_id"].n_unique())
         kept.count(requests, judged.survivors)
         ended = _why_stop(spec, kept, waves[-1], allowance)
         if ended:

@@ -2,10 +2,10 @@
 
     python -m synth_assets_tests.benchmarks.bench_watermark [--datasets support clinical] [--runs 5] [--model FOLDER]
 
-Rows of the embedded engines: z and p of marked and unmarked rows and of a wrong key, with and without the seeds; z after
-damage; marked against unmarked rows by classifier two-sample test, Kolmogorov-Smirnov, distinct-2 and students (TSTR)
-over several keys; rows a second. With --model, a folder that vLLM can load: the same evidence for text and JSON that the
-model writes, and its tokens a second, marked and not in turn.
+Rows of the embedded engines: z and p of marked and unmarked rows and of a wrong key, with and without the seeds; z
+after damage; marked against unmarked rows by classifier two-sample test, Kolmogorov-Smirnov, distinct-2 and students
+(TSTR) over several keys; rows a second. With --model, a folder that vLLM can load: the same evidence for text and JSON
+that the model writes, and its tokens a second, marked and not in turn.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Source:
     def make(self, engine: Engine, rows: int, round_: str) -> pl.DataFrame:
         """Return completions with the columns that measurements want.
 
-        Of a marked engine only those that stop unmarked too: it has more tries, so it answers more of the hard requests.
+        Of a marked engine only those that stop unmarked too: with more tries it answers more of the hard requests.
         """
         requests = self.ask(rows, round_)
         made, plain = (pl.concat(list(one.generate(requests))) for one in (engine, self.engine))
@@ -133,17 +133,20 @@ def show_damage(source: Source, rows: int = 200) -> None:
 
 
 def show_effect(source: Source, runs: int, rows: int = 1000) -> None:
-    """Compare marked with unmarked rows of other requests, and unmarked with unmarked ones, over keys."""
+    """Compare marked rows, and unmarked ones of the same requests, with unmarked rows of other requests, over keys."""
     found: dict[tuple[str, bool], list[float]] = {}
     for number, key in enumerate(draw_keys(runs)):
         base = source.make(source.engine, rows, f"r1{number}")
         for marked, engine in ((False, source.engine), (True, source.mark(key))):
-            made = source.make(engine, rows, f"r{2 + marked}{number}")
+            made = source.make(engine, rows, f"r2{number}")
             for name, value in measure_effect(source, base, made).items():
                 found.setdefault((name, marked), []).append(value)
-    print(f"  {'':<44}{'unmarked':<22}marked   (mean ± sd over {runs} keys, {rows} rows)")
+    print(f"  {'':<44}{'unmarked':<22}marked   (mean ± its error over {runs} keys, {rows} rows)")
     for name in dict.fromkeys(name for name, _ in found):
-        cells = [f"{np.mean(found[name, marked]):.4f} ± {np.std(found[name, marked]):.4f}" for marked in (False, True)]
+        cells = [
+            f"{np.mean(found[name, marked]):.4f} ± {np.std(found[name, marked]) / np.sqrt(runs):.4f}"
+            for marked in (False, True)
+        ]
         print(f"  {name:<44}{cells[0]:<22}{cells[1]}")
 
 
@@ -217,7 +220,10 @@ def show_language(model: Path, turns: int, texts: int = 64, tokens: int = 80) ->
                 writer.write(64, marked=mark, json_=False, tokens=32, salt=turn // 2, top_k=top_k)
                 rates[mark].append(64 * 32 / (time.perf_counter() - start))
             cost = 1 - np.median([m / p for m, p in zip(rates[True], rates[False], strict=True)])
-            told = [f"{np.median(rates[mark]):.0f} ({min(rates[mark]):.0f} … {max(rates[mark]):.0f})" for mark in (0, 1)]
+            told = [
+                f"{np.median(rates[mark]):.0f} ({min(rates[mark]):.0f} … {max(rates[mark]):.0f})"
+                for mark in (False, True)
+            ]
             print(f"top_k {top_k:<3} tokens/s unmarked {told[0]}, marked {told[1]}: {cost:+.1%} (median of pairs)")
 
 

@@ -1,7 +1,7 @@
 """Which token is green after which, and the nudge towards green ones among a sampler's likeliest tokens.
 
-Here: the green list of Kirchenbauer et al. 2023 (arXiv 2301.10226) with one token of context, and its bias on a batch of
-logits. Not here: where logits come from (vllm_v1.py, vllm_v2.py), counting green tokens (detection.py).
+Here: the green list of Kirchenbauer et al. 2023 (arXiv 2301.10226) with one token of context, and its bias on a batch
+of logits. Not here: where logits come from (vllm_v1.py, vllm_v2.py), counting green tokens (detection.py).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _SIGN = -(1 << 63)
 class Rows:
     """What a batch of logits needs, one entry a row, all of shape (rows,) and on the logits' device.
 
-    previous: int64, the token before the one to be drawn, −1 where it is not known: that row is left alone. limits: int64, sign_limit(gamma). deltas: float32, 0 where
-    a row is not marked. candidates: int64, likeliest tokens that may be nudged, at most `width`; None: `width` in all
-    rows.
+    previous: int64, the token before the one to be drawn, −1 where it is not known: that row is left alone.
+    limits: int64, sign_limit(gamma). deltas: float32, 0 where a row is not marked. candidates: int64, likeliest tokens
+    that may be nudged, at most `width`; None: `width` in all rows.
     """
 
     previous: torch.Tensor

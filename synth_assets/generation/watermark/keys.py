@@ -98,7 +98,10 @@ def export_key(watermark: WatermarkSpec, root: Path, environment: MutableMapping
 
 
 def read_export(environment: Mapping[str, str] | None = None) -> ExportedMark:
-    """Return what export_key set; a server started by hand may set SYNTH_WATERMARK_KEY alone. EngineError as load_key."""
+    """Return what export_key set; a server started by hand may set SYNTH_WATERMARK_KEY alone.
+
+    EngineError as load_key, and where gamma or delta is no number within its bounds.
+    """
     environment = os.environ if environment is None else environment
     file, name = environment.get(KEY_FILE_VARIABLE), environment.get(KEY_ENV_VARIABLE) or KEY_VARIABLE
     spec = WatermarkSpec()
@@ -157,7 +160,9 @@ def _read_file(path: Path, setting: str) -> Key:
     except UnicodeDecodeError:  # its cause is dropped, since it holds the file's bytes
         raise EngineError(f"{setting}: {path} is not UTF-8 text; {_HOW}") from None
     except OSError as error:
-        raise EngineError(f"{setting}: {path} cannot be read: {error.strerror or error}; mend its permissions") from error
+        raise EngineError(
+            f"{setting}: {path} cannot be read: {error.strerror or error}; mend its permissions"
+        ) from error
     return _check_key(text, f"{setting}: {path}")
 
 

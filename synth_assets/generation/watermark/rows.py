@@ -39,7 +39,7 @@ class MarkedEngine:
     """An embedded engine whose rows carry the mark.
 
     A completion is that of one of `generation.watermark.draws` drafts: the request's own and others whose seeds are
-    derived from the request's, so it can be made again from the request and the key; no column tells which draft it was.
+    derived from the request's, so that request and key are enough to make it again; no column tells which draft it is.
     A draft that did not stop loses against one that did. Tokens are those of the draft that was kept.
     """
 
@@ -99,10 +99,10 @@ def detect_rows(
 ) -> Detection:
     """Look for the mark of an embedded engine in rows: the spec's fields, as far as there are any, and example_id.
 
-    layout: how the rows were marked (read_row_mark of the generator's parameters); left out, it is found on the seeds, or
-    on the rows themselves. seeds: rows the engine was fitted on; what stands in them is not counted, since the engine
-    had no choice of it, and the mark shows more clearly. draws: left out, the spec's. scored and green count keyed
-    bits: one a unit and round of the tournament.
+    layout: how the rows were marked (read_row_mark of the generator's parameters); left out, it is found on the seeds,
+    or on the rows themselves. seeds: rows the engine was fitted on; what stands in them is not counted, since the
+    engine had no choice of it, and the mark shows more clearly. draws: left out, the spec's. scored and green count
+    keyed bits: one a unit and round of the tournament.
     """
     layout = layout or choose_layout(frame if seeds is None else seeds, spec)
     units = list_units(frame, spec, layout)

@@ -1,7 +1,7 @@
 """SipHash-2-4 of pairs of token ids, many at a time, in numpy and in torch, bit for bit the same.
 
-Here: the keyed hash (Aumasson & Bernstein 2012, "SipHash: a fast short-input PRF") of one 8-byte message. Not here: what
-its value decides (green_list.py), hashes of text (rows.py).
+Here: the keyed hash (Aumasson & Bernstein 2012, "SipHash: a fast short-input PRF") of one 8-byte message. Not here:
+what its value decides (green_list.py), hashes of text (rows.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pairs of neighboring tokens inside free-text values: of texts, tokenized anew, and of answers whose token ids were kept.
+"""Pairs of neighboring tokens inside free-text values: of texts, tokenized anew, and of answers whose ids were kept.
 
 Here: the model's tokenizer, and which tokens of a JSON record lie within a value. Not here: which pairs are green
 (green_list.py), what they prove (detection.py).
@@ -68,8 +68,8 @@ def tokenize_values(
 
     A text is escaped and put where the model put it, {"field":"…"}, or {"field":"…"," where it is not the `last` of the
     record, so that its first and last tokens are cut as the model cut them; tokens that reach over either end do not
-    count. field None: the text stood alone. tokenizer: the model's folder, or its tokenizer.json. Null and empty texts have no pairs. EngineError
-    where `tokenizers` is not installed or the file cannot be used.
+    count. field None: the text stood alone. tokenizer: the model's folder, or its tokenizer.json. Null and empty texts
+    have no pairs. EngineError where `tokenizers` is not installed or the file cannot be used.
     """
     reader = _load_tokenizer(_find_tokenizer(tokenizer))
     before, after = "", ""
@@ -88,7 +88,9 @@ def tokenize_values(
     return pl.concat(parts)
 
 
-def _pair_encodings(rows: Sequence[int], encodings: Sequence[Encoding], spans: Sequence[tuple[int, int]]) -> pl.DataFrame:
+def _pair_encodings(
+    rows: Sequence[int], encodings: Sequence[Encoding], spans: Sequence[tuple[int, int]]
+) -> pl.DataFrame:
     counts = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
     ids = np.concatenate([np.asarray(encoding.ids, dtype=np.uint32) for encoding in encodings])
     offsets = np.concatenate([np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2) for encoding in encodings])
@@ -147,5 +149,7 @@ def _load_tokenizer(file: Path) -> Tokenizer:
         raise EngineError(f"{file}: no tokenizer can be read from it: {error}; copy it from the model again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True  # "</s>" within a text is text: nobody ends an answer in the middle of a value
+    tokenizer.encode_special_tokens = (
+        True  # "</s>" within a text is text: nobody ends an answer in the middle of a value
+    )
     return tokenizer

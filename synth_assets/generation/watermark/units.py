@@ -46,25 +46,22 @@ def choose_layout(rows: pl.DataFrame, spec: DatasetSpec) -> Layout:
     """Return the layout that rows (seeds, as a rule) allow; only fields that leave with a release are used.
 
     A field whose values two rows share with a chance of at most 1 in 500 (Σ n(n−1) / N(N−1) over its values) is a group
-    of its own. The others are joined in the spec's order until a group is that rare; what is left over carries nothing,
-    nor do the strata's fields, which a request prescribes.
+    of its own. The others are joined, those of the most values first, until a group is that rare; and for each field of
+    that group there is one that does without it, so that no lost column takes the mark along. The strata's fields carry
+    nothing, since a request prescribes them.
 
-    age, zip, diagnosis, income → (income), (age, zip)
+    age, hours, job, income → (income), (age, hours), (hours, job), (age, job)
     """
     fields = [field for field in spec.released_fields if field.name in rows.columns]
     texts = tuple(field.name for field in fields if field.is_free_text)
-    others = [field for field in fields if not field.is_free_text and field.name not in spec.strata.by]
-    written = rows.select(_write(rows[field.name], field).alias(field.name) for field in others)
-    groups: list[tuple[str, ...]] = []
-    waiting: list[str] = []
-    for field in others:
-        if _share_chance(written, [field.name]) <= MOST_SHARED:
-            groups.append((field.name,))
-            continue
-        waiting.append(field.name)
-        if _share_chance(written, waiting) <= MOST_SHARED:
-            groups.append(tuple(waiting))
-            waiting = []
+    plain = [field for field in fields if not field.is_free_text and field.name not in spec.strata.by]
+    written = rows.select(_write(rows[field.name], field).alias(field.name) for field in plain)
+    shared = {field.name: _share_chance(written, [field.name]) for field in plain}
+    alone = [(name,) for name, chance in shared.items() if chance <= MOST_SHARED]
+    coarse = sorted((name for name, chance in shared.items() if chance > MOST_SHARED), key=shared.__getitem__)
+    first = _join_fields(written, coarse)
+    others = [_join_fields(written, [name for name in coarse if name != lost]) for lost in first]
+    groups = dict.fromkeys(group for group in (*alone, first, *others) if group)
     return Layout(texts, tuple(groups))
 
 
@@ -77,11 +74,12 @@ def list_units(frame: pl.DataFrame, spec: DatasetSpec, layout: Layout) -> pl.Dat
     {"text": "My order is late", "price": 4.5} → "my order is", "order is late", "price: 4.5"
     """
     parts = [UNITS_SCHEMA.to_frame()]
+    held = {field.name for field in spec.fields} & set(frame.columns)
     for name in layout.texts:
-        if name in frame.columns:
+        if name in held:
             parts.append(_list_trigrams(frame[name], spec.field(name)))
     for group in layout.groups:
-        if set(group) <= set(frame.columns):
+        if held.issuperset(group):
             parts.append(_list_values(frame, [spec.field(name) for name in group]))
     return pl.concat(parts)
 
@@ -108,7 +106,9 @@ def _list_values(frame: pl.DataFrame, fields: Sequence[FieldSpec]) -> pl.DataFra
     written = frame.select(_write(frame[field.name], field).alias(field.name) for field in fields)
     names = [field.name for field in fields]
     told = written.with_row_index("record").filter(~pl.all_horizontal(pl.col(names).is_null()))
-    values = pl.concat_str([pl.lit(name) for name in names] + [pl.col(name).fill_null(_MISSING) for name in names], separator=_BETWEEN)
+    values = pl.concat_str(
+        [pl.lit(name) for name in names] + [pl.col(name).fill_null(_MISSING) for name in names], separator=_BETWEEN
+    )
     return told.select("record", unit=values).cast(UNITS_SCHEMA)  # type: ignore[arg-type]
 
 
@@ -128,6 +128,14 @@ def _write(column: pl.Series, field: FieldSpec) -> pl.Series:
     if field.type == "category":
         return values.str.normalize("NFC").str.strip_chars()
     return values.cast(pl.String)
+
+
+def _join_fields(written: pl.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the first of the names that rows seldom share together; none, if they share all of them too often."""
+    for count in range(1, len(names) + 1):
+        if _share_chance(written, names[:count]) <= MOST_SHARED:
+            return tuple(names[:count])
+    return ()
 
 
 def _share_chance(written: pl.DataFrame, names: Sequence[str]) -> float:

@@ -27,7 +27,8 @@ class WatermarkProcessor(LogitsProcessor):
 
     The token before a row's next one is the token that the model was just fed there: the last of the prompt, the last
     drawn, or the last draft. It is on the device already, and so is what each slot asked for: a step without new
-    requests copies nothing and waits for nothing. The bias is added before temperature, min-p and top-k, so a temperature T makes it delta / T.
+    requests copies nothing and waits for nothing. The bias is added before temperature, min-p and top-k, so a
+    temperature T makes it delta / T.
     """
 
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:

@@ -104,7 +104,9 @@ class Writer:
         prompts = []
         for number in range(count):
             some = rows.sample(6, seed=1000 * salt + number)["text"]
-            shown = "".join(json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")) + "\n" for text in some)
+            shown = "".join(
+                json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")) + "\n" for text in some
+            )
             text = f"Messages to the customer service of an online shop, one JSON object a line.\n{shown}"
             prompts.append(start + tokenizer(text, add_special_tokens=False).input_ids)
         return prompts
@@ -118,7 +120,11 @@ def open_writer(model: Path, *, cuda: bool, sequences: int = 64) -> Iterator[Wri
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    settings: dict[str, Any] = {"enforce_eager": True, "enable_chunked_prefill": False, "max_num_batched_tokens": 16_384}
+    settings: dict[str, Any] = {
+        "enforce_eager": True,
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": 16_384,
+    }
     if cuda:
         os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "1"
         settings = {"gpu_memory_utilization": 0.5}

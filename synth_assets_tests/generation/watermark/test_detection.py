@@ -25,7 +25,9 @@ from synth_assets_tests.generation.watermark.keys_for_tests import KEY, OTHER_KE
 VOCABULARY = 5_000
 
 
-def write_tokens(records: int, length: int, gamma: float = 0.25, delta: float = 2.0, key: Key | None = KEY) -> pl.Series:
+def write_tokens(
+    records: int, length: int, gamma: float = 0.25, delta: float = 2.0, key: Key | None = KEY
+) -> pl.Series:
     """Return token ids of texts, one list a record; unmarked without a key."""
     rng = np.random.default_rng(17)
     tokens = rng.integers(0, VOCABULARY, (records, 1))
@@ -150,7 +152,7 @@ def test_rows_without_any_text_field_show_nothing(folder: Path) -> None:
 
 
 def test_kept_tokens_of_answers_are_scored_within_the_values(folder: Path) -> None:
-    """Words are the tokens here and quotes are unknown ones, so the answer is decoded with the quotes in their place."""
+    """Every token is a word or a piece of the record around it, and decoding joins them."""
     tokenizers = pytest.importorskip("tokenizers")
     words = {f"w{i}": i for i in range(VOCABULARY)}
     marks = {piece: VOCABULARY + i for i, piece in enumerate(['{"text":"', '","kind":"', '"}', " "])}

@@ -28,11 +28,15 @@ SECRET = language_key(KEY)
 
 def distinct_logits(rows: int, vocabulary: int, seed: int = 0) -> Any:
     """Logits without ties, so that the likeliest ones are beyond doubt."""
-    order = torch.stack([torch.randperm(vocabulary, generator=torch.Generator().manual_seed(seed + i)) for i in range(rows)])
+    order = torch.stack(
+        [torch.randperm(vocabulary, generator=torch.Generator().manual_seed(seed + i)) for i in range(rows)]
+    )
     return order.float() * (20 / vocabulary)
 
 
-def make_rows(previous: list[int], gamma: float = 0.25, delta: float = 2.0, width: int = CANDIDATES, **others: Any) -> Rows:
+def make_rows(
+    previous: list[int], gamma: float = 0.25, delta: float = 2.0, width: int = CANDIDATES, **others: Any
+) -> Rows:
     count = len(previous)
     limits = torch.full((count,), sign_limit(gamma))
     settings = {"deltas": torch.full((count,), delta), "candidates": None, **others}

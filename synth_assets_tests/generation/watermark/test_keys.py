@@ -46,7 +46,7 @@ def test_a_relative_key_file_cannot_leave_the_project(tmp_path: Path) -> None:
     (tmp_path / "mark.key").write_text(SECRET)
     (project / "link.key").symlink_to(tmp_path / "mark.key")
     for name in ("../mark.key", "link.key"):
-        with pytest.raises(EngineError, match="leaves the project's folder .* absolute path"):
+        with pytest.raises(EngineError, match=r"leaves the project's folder .* absolute path"):
             load_key(WatermarkSpec(key_file=name), project, {})
 
 

@@ -14,7 +14,9 @@ from synth_assets_tests.generation.watermark.keys_for_tests import KEY, OTHER_KE
 EXPORT = ExportedMark(KEY, 0.3, 1.5)
 
 
-@pytest.mark.parametrize("arguments", [None, {}, {"other": "thing"}, {"synth_watermark": 0}, {"synth_watermark": False}])
+@pytest.mark.parametrize(
+    "arguments", [None, {}, {"other": "thing"}, {"synth_watermark": 0}, {"synth_watermark": False}]
+)
 def test_nothing_is_marked_unasked(arguments: dict[str, Any] | None) -> None:
     assert read_mark(arguments, EXPORT) is None
 

@@ -193,7 +193,9 @@ def test_real_rows_among_the_marked_ones_weaken_the_mark_and_do_not_hide_it() ->
 @pytest.mark.parametrize("case", CASES)
 def test_a_completion_depends_on_its_request_alone(case: Any) -> None:
     made = case()
-    parts = [complete(made.marked, part) for part in made.requests.sample(fraction=1, shuffle=True, seed=5).iter_slices(17)]
+    parts = [
+        complete(made.marked, part) for part in made.requests.sample(fraction=1, shuffle=True, seed=5).iter_slices(17)
+    ]
     again = pl.concat(parts)
     order = made.requests.select("request_id").join(again, on="request_id", how="left", maintain_order="left")
     assert order.equals(made.rows.select(order.columns))
@@ -292,9 +294,23 @@ def test_the_distribution_of_a_table_stays_within_chance() -> None:
     strata = made.requests["stratum"].to_list() * 4
     marked, plain = complete(made.marked, ask(strata, 1)), complete(made.engine, ask(strata, 2))
     numbers = [field.name for field in made.spec.content_fields if field.type == "number"]
-    p = [ks_2samp(marked[name], plain[name]).pvalue for name in numbers]
+    p = [ks_2samp(marked[name], plain[name]).pvalue for name in numbers]  # type: ignore[attr-defined]
     assert min(p) > 0.01 / len(numbers)
     assert np.median(p) > 0.1
+
+
+def test_coarse_values_come_up_as_often_as_before() -> None:
+    """Age, job and hours carry the mark together only, so none of their own values is preferred under the key."""
+    from scipy.stats import chi2_contingency
+
+    made = census()
+    strata = made.requests["stratum"].to_list() * 6
+    marked, plain = complete(made.marked, ask(strata, 1)), complete(made.engine, ask(strata, 2))
+    for name in ("work", "job", "country", "years", "hours"):
+        both = pl.concat([marked.select(name, side=pl.lit(0)), plain.select(name, side=pl.lit(1))])
+        counts = both.group_by(name).agg((pl.col("side") == side).sum().alias(str(side)) for side in (0, 1))
+        common = counts.filter(pl.col("0") + pl.col("1") >= 10)
+        assert chi2_contingency(common.select("0", "1").to_numpy())[1] > 0.002  # type: ignore[operator] - a number
 
 
 def test_a_tournament_has_as_many_rounds_as_it_takes() -> None:

@@ -11,10 +11,18 @@ from hypothesis.extra import numpy as arrays
 from synth_assets.generation.watermark.siphash import hash_pairs, hash_pairs_torch, to_signed
 
 KEY = bytes(range(16))
-PUBLISHED = (  # of the messages of 0, 1, … 8 bytes 00 01 02 …, from the paper's reference code
-    "310e0edd47db6f72 fd67dc93c539f874 5a4fa9d909806c0d 2d7efbd796666785 b7877127e09427cf 8da699cd64557618 "
-    "cee3fe586e46c9cb 37d1018bf50002ab 6224939a79f5f593"
-).split()
+# of the messages of 0, 1, … 8 bytes 00 01 02 …, from the paper's reference code
+PUBLISHED = [
+    "310e0edd47db6f72",
+    "fd67dc93c539f874",
+    "5a4fa9d909806c0d",
+    "2d7efbd796666785",
+    "b7877127e09427cf",
+    "8da699cd64557618",
+    "cee3fe586e46c9cb",
+    "37d1018bf50002ab",
+    "6224939a79f5f593",
+]
 MASK = (1 << 64) - 1
 IDS = st.integers(0, 2**32 - 1)
 
@@ -71,7 +79,8 @@ def test_numpy_and_torch_give_the_bits_of_the_scalar_version(pairs: np.ndarray, 
     previous, tokens = pairs[:, 0], pairs[:, 1]
     hashed = hash_pairs(previous, tokens, key)
     expected = [
-        siphash(int(a).to_bytes(4, "little") + int(b).to_bytes(4, "little"), key) for a, b in zip(previous, tokens, strict=True)
+        siphash(int(a).to_bytes(4, "little") + int(b).to_bytes(4, "little"), key)
+        for a, b in zip(previous, tokens, strict=True)
     ]
     assert hashed.dtype == np.uint64
     assert hashed.tolist() == expected

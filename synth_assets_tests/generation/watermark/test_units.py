@@ -62,7 +62,14 @@ def people(rows: int = 800, seed: int = 0) -> pl.DataFrame:
 
 
 def test_a_field_with_many_values_stands_alone_and_coarse_ones_together() -> None:
-    assert choose_layout(people(), PEOPLE) == Layout((), (("income",), ("age", "job")))
+    expected = (("income",), ("age", "hours"), ("hours", "job", "member"), ("age", "job"))
+    assert choose_layout(people(), PEOPLE) == Layout((), expected)
+
+
+def test_no_lost_column_takes_the_mark_along() -> None:
+    groups = choose_layout(people().drop("income"), PEOPLE).groups
+    for lost in ("age", "job", "hours", "member"):
+        assert any(lost not in group for group in groups)
 
 
 def test_fields_that_do_not_leave_or_are_prescribed_carry_nothing() -> None:

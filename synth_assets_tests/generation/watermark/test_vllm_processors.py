@@ -76,7 +76,9 @@ def logits_of(rows: int) -> Any:
 def biased(logits: Any, previous: list[int], *, gamma: float = 0.25, delta: float = 2.0, width: int = 50) -> Any:
     """What each row should become; −1: the row is not marked."""
     count = len(previous)
-    rows = Rows(torch.tensor(previous), torch.full((count,), sign_limit(gamma)), torch.full((count,), delta), None, width)
+    rows = Rows(
+        torch.tensor(previous), torch.full((count,), sign_limit(gamma)), torch.full((count,), delta), None, width
+    )
     return add_bias(logits.clone(), rows, language_key(KEY))
 
 
@@ -197,7 +199,9 @@ def test_faulty_arguments_are_refused_when_they_arrive(make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [first_runner, second_runner])
-def test_numbers_that_a_request_leaves_out_come_from_the_environment(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_a_request_leaves_out_come_from_the_environment(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(GAMMA_VARIABLE, "0.5")
     monkeypatch.setenv(DELTA_VARIABLE, "7")
     processor, logits = make(), logits_of(1)
@@ -227,4 +231,6 @@ def test_vllm_finds_both_classes_by_their_names() -> None:
     from synth_assets.generation.watermark.keys import processor_for
 
     assert [kind.__name__ for kind in _load_custom_logitsprocs([processor_for(cuda=False)])] == ["WatermarkProcessor"]
-    assert [kind.__name__ for kind in _load_v2_logitsprocs_by_fqcns([processor_for(cuda=True)])] == ["WatermarkProcessor"]
+    assert [kind.__name__ for kind in _load_v2_logitsprocs_by_fqcns([processor_for(cuda=True)])] == [
+        "WatermarkProcessor"
+    ]
