@@ -111,9 +111,9 @@ class FieldSpec(_Model):
             raise ValueError("minimum and maximum are for type integer or number only")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
-        if self.type == "integer" and self.minimum is not None and self.maximum is not None:
-            if math.ceil(self.minimum) > math.floor(self.maximum):
-                raise ValueError(f"no integer lies between minimum {self.minimum} and maximum {self.maximum}")
+        low, high = self.minimum, self.maximum
+        if self.type == "integer" and low is not None and high is not None and math.ceil(low) > math.floor(high):
+            raise ValueError(f"no integer lies between minimum {low} and maximum {high}")
         if self.min_length > self.max_length:
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}")
         return self

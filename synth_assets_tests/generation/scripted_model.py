@@ -41,7 +41,6 @@ class ScriptedModel:
     last_first: bool = False
     asked: list[tuple[int, Call]] = field(default_factory=list)
     drawn: int = 0
-    most_ahead: int = 0
     sampling: Sampling | None = None
     closed: bool = False
 
@@ -68,7 +67,6 @@ class ScriptedModel:
                     waiting.appendleft(item)
                     break
                 flying.append(item)
-                self.most_ahead = max(self.most_ahead, len(flying))
             if not flying:
                 return
             if allowance.overdue:

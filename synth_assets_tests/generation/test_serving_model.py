@@ -13,14 +13,20 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import jsonschema
 import pytest
 
 from synth_assets.errors import EngineError
 from synth_assets.generation import serving
+from synth_assets.generation.allowance import Allowance
+from synth_assets.generation.engines import open_engine
+from synth_assets.generation.record_engine import RecordEngine
+from synth_assets.generation.requests import build_requests
 from synth_assets.generation.serving import running_server
+from synth_assets.generation.shards import ShardFolder
 from synth_assets.generation.watermark.requested import MARK
 from synth_assets.spec import DatasetSpec
-from synth_assets_tests.builders import text_spec
+from synth_assets_tests.builders import seed_rows, text_spec
 from synth_assets_tests.models import MODEL, needs_model
 
 TOKEN = "a-token-for-tests"
@@ -100,6 +106,30 @@ def test_nobody_generates_without_the_token(url: str, route: str) -> None:
     with pytest.raises(HTTPError, match="401"):
         ask(url.removesuffix("/v1") + route, completion(), token="another")
     assert ask(url.removesuffix("/v1") + route, completion())["choices"]
+
+
+@needs_model
+def test_a_data_set_gets_its_records_from_it_each_once(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MY_TOKEN", TOKEN)
+    monkeypatch.setenv("SYNTH_WATERMARK_KEY", "0123456789abcdef")
+    server = {"urls": [url], "api_key_env": "MY_TOKEN"}
+    spec = model_spec(engine="server", server=server, watermark={}, max_tokens=64)
+    rows = [{"text": f"My card number {i} has not arrived yet.", "intent": f"i{i % 2}"} for i in range(20)]
+    seeds, allowance = seed_rows(spec, rows), Allowance(tokens=20_000)
+    requests = build_requests(spec, "r000", seeds, {"i0": 10, "i1": 10}, {})
+    with open_engine(spec, "server", "text", seeds, tmp_path, allowance) as engine:
+        made = ShardFolder(tmp_path, "f").complete(engine, requests, wave=0, size=20, allowance=allowance)
+        assert isinstance(engine, RecordEngine)
+        schema = json.loads(engine.schema.json_schema)
+    last = made.unique("request_id", keep="last", maintain_order=True)
+    assert last["request_id"].to_list() == requests["request_id"].to_list()
+    assert set(last["finish_reason"]) == {"stop"}
+    for text in last["text"]:
+        jsonschema.validate({"text": text}, schema)
+    assert (made["output_token_ids"].list.len() == made["output_tokens"]).all()
+    assert allowance.spent_tokens == made["output_tokens"].sum()
 
 
 @needs_model
