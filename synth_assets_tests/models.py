@@ -21,12 +21,9 @@ _MISSING = (
     else ""
 )
 
-# all on one worker: a model takes every core and a good part of the memory
-_GROUP = pytest.mark.xdist_group("model")
-
 
 def needs_model(test):
     """Mark a test that loads the real model: skipped with a reason where there is none, an error where CI needs it."""
     if _MISSING and os.environ.get(REQUIRE_VARIABLE) == "1":
         raise RuntimeError(f"{REQUIRE_VARIABLE}=1, but {_MISSING}")
-    return _GROUP(pytest.mark.skipif(bool(_MISSING), reason=_MISSING)(test))
+    return pytest.mark.skipif(bool(_MISSING), reason=_MISSING)(test)

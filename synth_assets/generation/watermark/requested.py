@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from synth_assets.generation.watermark.keys import ExportedMark, Key, read_export
 from synth_assets.spec import WatermarkSpec
 
@@ -59,15 +61,11 @@ def read_mark(arguments: Mapping[str, Any] | None, export: ExportedMark | None =
             f"{KEY_ID}={ours[KEY_ID]!r}: this engine marks with key {export.key.key_id}; start it with the key of the "
             "data set"
         )
-    return Mark(
-        _read_number(ours, GAMMA, export.gamma, below=1.0, closed=False),
-        _read_number(ours, DELTA, export.delta, below=20.0, closed=True),
-    )
-
-
-def _read_number(arguments: Mapping[str, Any], name: str, default: float, *, below: float, closed: bool) -> float:
-    value = arguments.get(name, default)
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-    if not (0 < number < below or (closed and number == below)):
-        raise ValueError(f"{name}={value!r}: a number above 0 and {'up to' if closed else 'below'} {below:g} is needed")
-    return number
+    gamma, delta = ours.get(GAMMA, export.gamma), ours.get(DELTA, export.delta)
+    try:
+        numbers = WatermarkSpec.model_validate({"gamma": gamma, "delta": delta}, strict=True)
+    except ValidationError:
+        raise ValueError(
+            f"{GAMMA}={gamma!r}, {DELTA}={delta!r}: gamma must lie between 0 and 1 and delta between 0 and 20"
+        ) from None
+    return Mark(numbers.gamma, numbers.delta)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PAIRS_SCHEMA = pl.Schema({"record": pl.UInt32, "previous": pl.UInt32, "token": pl.UInt32})
 
 _BATCH = 4096  # texts tokenized at a time: bounds memory
-_STRING = r'"((?:[^"\\]|\\.)*)"'
+_STRING = r'"((?:[^"\\]|\\.)*+)"'
 _MEMBER = re.compile(rf"{_STRING}(?:\s*:\s*{_STRING})?", re.DOTALL)  # whole strings, so that no quote within one counts
 
 
@@ -109,7 +109,7 @@ def _find_value_tokens(ids: Sequence[int], fields: Collection[str], reader: Toke
     ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
     starts = ends - [len(piece) for piece in pieces]
     for match in _MEMBER.finditer("".join(pieces)):
-        if match[2] is None or json.loads(f'"{match[1]}"', strict=False) not in fields:
+        if match[2] is None or match[1] not in fields:  # names of fields need no escapes
             continue
         low, high = match.span(2)
         inside = (starts >= low) & (ends <= high) & (starts < high)
@@ -149,7 +149,5 @@ def _load_tokenizer(file: Path) -> Tokenizer:
         raise EngineError(f"{file}: no tokenizer can be read from it: {error}; copy it from the model again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    tokenizer.encode_special_tokens = (
-        True  # "</s>" within a text is text: nobody ends an answer in the middle of a value
-    )
+    tokenizer.encode_special_tokens = True  # "</s>" within a text was written letter by letter
     return tokenizer

@@ -22,7 +22,6 @@ from synth_assets_tests.models import MODEL
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.xdist_group("model"),
     pytest.mark.skipif(count_gpus() == 0, reason="needs a CUDA device; torch.cuda has none here"),
 ]
 needs_folder = pytest.mark.skipif(MODEL is None, reason="SYNTH_TEST_MODEL names no model folder")
