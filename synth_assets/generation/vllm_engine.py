@@ -257,7 +257,7 @@ def explain_failures(name: str) -> Iterator[None]:
         raise EngineError(f"vLLM cannot run {name}: out of memory; {_ADVICE['out of memory']}") from error
     except Exception as error:  # third parties raise anything here
         text = _root(error)
-        advice = next((hint for sign, hint in _ADVICE.items() if sign in text.lower()), "see vLLM's log above")
+        advice = next((hint for sign, hint in _ADVICE.items() if sign in text.lower()), "set VLLM_LOGGING_LEVEL=INFO to see its log")
         raise EngineError(f"vLLM cannot run {name}: {text[:600]}; {advice}") from error
 
 

@@ -77,7 +77,7 @@ def prepare_environment(generation: GenerationSpec) -> None:
     """Set what vLLM reads from the environment, for this process and its children; what is set already stands."""
     defaults = {
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_LEVEL": "ERROR",
         # the scheduler in this process: the same requests make the same batches, and no second Python is loaded
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     }

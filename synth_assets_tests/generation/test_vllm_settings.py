@@ -176,7 +176,7 @@ def test_what_vllm_reads_from_the_environment_is_set(gpus: int) -> None:
     prepare_environment(generation(vllm={"cpu_kv_cache_gib": 7}))
     assert {name: os.environ.get(name) for name in VARIABLES[:4]} == {
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_KVCACHE_SPACE": None if gpus else "7",
     }

@@ -156,6 +156,15 @@ def test_rejects_of_every_attempt_are_accounted_for(tmp_path: Path) -> None:
     assert_all_accounted_for(result)
 
 
+def test_what_an_earlier_wave_kept_is_not_kept_again(tmp_path: Path) -> None:
+    result = run(tmp_path, make_spec(20), mixed)
+    waves = result.candidates.join(result.filtered.select("example_id", "state"), on="example_id", how="left")
+    copies = waves.filter(pl.col("text") == json.loads(SAME)["text"])
+    assert copies["state"].is_not_null().sum() == 1
+    assert result.filtered["content_id"].is_unique().all()
+    assert copies.tail(1)["request_id"].item() in result.candidates["request_id"].tail(result.usage["completions"][-1])
+
+
 outcomes = st.lists(st.sampled_from(["good", "bad", "cut", "copy", "short"]), min_size=1, max_size=12)
 
 
