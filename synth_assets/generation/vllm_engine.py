@@ -41,6 +41,7 @@ _ADVICE = {
     "could not import module": "a torchvision, torchaudio or torchcodec that does not match torch breaks imports: "
     "`pip uninstall torchvision torchaudio torchcodec` (text needs none of them)",
 }
+_OTHERWISE = "set VLLM_LOGGING_LEVEL=INFO to see its log"
 
 
 @dataclass
@@ -257,7 +258,7 @@ def explain_failures(name: str) -> Iterator[None]:
         raise EngineError(f"vLLM cannot run {name}: out of memory; {_ADVICE['out of memory']}") from error
     except Exception as error:  # third parties raise anything here
         text = _root(error)
-        advice = next((hint for sign, hint in _ADVICE.items() if sign in text.lower()), "set VLLM_LOGGING_LEVEL=INFO to see its log")
+        advice = next((hint for sign, hint in _ADVICE.items() if sign in text.lower()), _OTHERWISE)
         raise EngineError(f"vLLM cannot run {name}: {text[:600]}; {advice}") from error
 
 
