@@ -167,6 +167,17 @@ def test_what_the_user_has_set_stands(tmp_path: Path, monkeypatch: pytest.Monkey
     assert environment["VLLM_NO_USAGE_STATS"] == "1"
 
 
+@pytest.mark.parametrize(("gpus", "cpus", "whole"), [(0, 2, True), (0, 64, False), (1, 2, False)])
+def test_the_model_gets_every_core_of_a_small_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, cpus: int, whole: bool
+) -> None:
+    use_gpus(monkeypatch, gpus)
+    monkeypatch.setattr(serving, "_count_cpus", lambda: cpus)
+    monkeypatch.delenv("VLLM_ENABLE_V1_MULTIPROCESSING", raising=False)
+    environment = server_environment(model_spec(), tmp_path)
+    assert (environment.get("VLLM_ENABLE_V1_MULTIPROCESSING") == "0") is whole
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "somewhere.example"])
 def test_other_machines_need_a_token(tmp_path: Path, model: Path, host: str) -> None:
     with pytest.raises(EngineError, match="can be reached from other machines"):
