@@ -364,6 +364,44 @@ class QualitySpec(_Model):
         lt=0.5,
         description="Share of real rows that the label model may wrongly reject; sets its threshold.",
     )
+    semantic_duplicate_cosine: float = Field(
+        default=0.97,
+        gt=0,
+        le=1,
+        description="Cosine of two texts' embeddings from which they say the same; 1 leaves the comparison out.",
+    )
+    embedding_model: str | None = Field(
+        default=None,
+        description="Sentence-embedding model (folder or name) for that; left out, TF-IDF reduced by SVD.",
+    )
+    benchmarks: tuple[str, ...] = Field(
+        default=(),
+        description="Folders or files (JSONL, CSV, Parquet, text) of test sets that no candidate may overlap.",
+    )
+    benchmark_ngram: int = Field(
+        default=8, ge=4, le=50, description="Words in a row shared with a benchmark that make a contamination."
+    )
+    language_certainty: float = Field(
+        default=0.9,
+        ge=0.5,
+        le=1,
+        description="Certainty that a text is in another language than its field's from which it is rejected.",
+    )
+    perplexity_false_reject: float = Field(
+        default=0.002,
+        ge=0,
+        lt=0.5,
+        description="Share of real rows that the perplexity limit may wrongly reject; 0 leaves it out.",
+    )
+    realism_false_reject: float = Field(
+        default=0.002,
+        ge=0,
+        lt=0.5,
+        description="Share of real rows that the quality model (real or synthetic, accepted or rejected) may reject.",
+    )
+    discriminators: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
+        default=(), description="Discriminators of your own, by their entry points in synth_assets.discriminators."
+    )
     psi_watch: float = Field(default=0.1, gt=0, description="Population stability index from which a field is watched.")
     psi_act: float = Field(default=0.25, gt=0, description="Population stability index from which a field has shifted.")
     c2st_margin: float = Field(
@@ -407,6 +445,46 @@ class QualitySpec(_Model):
         if self.psi_watch > self.psi_act:
             raise ValueError(f"psi_watch {self.psi_watch} is above psi_act {self.psi_act}")
         return self
+
+
+class VerificationSpec(_Model):
+    """Ground truth that is checked by running code or working out a sum."""
+
+    kind: Literal["python", "arithmetic"] = Field(
+        description="python: run the solution against its tests in a sandbox; arithmetic: work out the steps again."
+    )
+    solution: str = Field(description="Field with the solution: code, or worked steps that end in `#### answer`.")
+    tests: str | None = Field(default=None, description="python: field with the tests, plain assert statements.")
+    seconds: float = Field(default=10.0, gt=0, le=600, description="python: most seconds of a candidate's tests.")
+    memory_mib: int = Field(default=512, ge=32, le=65_536, description="python: most memory of a candidate's tests.")
+    mutants: int = Field(
+        default=16, ge=0, le=200, description="python: wrong variants of the solution that the tests must tell apart."
+    )
+    least_mutants_caught: float = Field(
+        default=0.5, ge=0, le=1, description="python: least share of the wrong variants that the tests must fail."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> VerificationSpec:
+        if (self.kind == "python") != (self.tests is not None):
+            raise ValueError("verification: tests names the tests' field for kind: python, and only there")
+        return self
+
+
+class JudgeSpec(_Model):
+    """A language model that grades candidates by a rubric."""
+
+    recipe: str = Field(default="judge", pattern=r"^[a-z][a-z0-9_]*$", description="Folder name under recipes/.")
+    criteria: tuple[str, ...] = Field(
+        default=("It fits its description.", "It is written as a real one would be.", "It is complete and correct."),
+        min_length=1,
+        max_length=20,
+        description="What a good example is, one sentence a criterion; the recipe shows them to the model.",
+    )
+    least_grade: int = Field(default=3, ge=1, le=5, description="Lowest grade (1 poor … 5 excellent) that passes.")
+    max_tokens: int = Field(
+        default=160, ge=16, le=4096, description="Longest answer: one sentence of reason, the grade."
+    )
 
 
 class MixSpec(_Model):
@@ -486,6 +564,14 @@ class DatasetSpec(_Model):
     )
     generation: GenerationSpec = Field(default_factory=GenerationSpec, description="How candidates are made.")
     quality: QualitySpec = Field(default_factory=QualitySpec, description="The quality contract.")
+    verification: VerificationSpec | None = Field(
+        default=None,
+        description="How the truth of a candidate is checked by running or computing; left out, it is not.",
+    )
+    judge: JudgeSpec | None = Field(
+        default=None,
+        description="A language model that grades what the other discriminators let pass; left out, none.",
+    )
     mix: MixSpec = Field(default_factory=MixSpec, description="How real and synthetic rows make the corpus.")
     review: ReviewSpec = Field(default_factory=ReviewSpec, description="How much people look at.")
     rounds: int = Field(default=1, ge=1, le=1000, description="Rounds the platform runs by itself.")
@@ -556,7 +642,17 @@ class DatasetSpec(_Model):
                 )
         for condition in self.constraints:
             _check_constraint(condition, names)
+        self._check_verification()
         return self
+
+    def _check_verification(self) -> None:
+        if self.verification is None:
+            return
+        used = {"solution": self.verification.solution, "tests": self.verification.tests}
+        for setting, name in used.items():
+            field = next((field for field in self.content_fields if field.name == name), None)
+            if name is not None and (field is None or field.type not in ("text", "code")):
+                raise ValueError(f"verification.{setting}: '{name}' is no text or code field of the record")
 
 
 def _check_constraint(condition: str, names: list[str]) -> None:
