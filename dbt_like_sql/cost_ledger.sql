@@ -9,7 +9,7 @@ columns:
   round: {description: Round., tests: [unique, not_null]}
   currency: {description: ISO 4217 code of all amounts.}
   prompt_tokens: {description: Tokens read.}
-  output_tokens: {description: Tokens generated; these are priced.}
+  output_tokens: {description: "Tokens generated, by a judge too; these are priced."}
   engine_seconds: {description: Seconds of generation and filtering.}
   reviewer_minutes: {description: Minutes of people.}
   minutes_source: {description: "Where the minutes come from: measured, estimated, automated or none."}

@@ -12,7 +12,7 @@ columns:
   accepted: {description: Rows that reached the corpus of their round.}
   yield: {description: Share of the candidates that passed every discriminator; null without candidates.}
   prompt_tokens: {description: Tokens read.}
-  output_tokens: {description: Tokens generated.}
+  output_tokens: {description: "Tokens generated, by a judge of its rows too."}
   seconds: {description: Seconds of generation and filtering.}
   tokens_per_accepted: {description: Generated tokens for one accepted row; null where none was accepted.}
 tests:

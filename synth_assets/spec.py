@@ -220,7 +220,7 @@ class VllmSpec(_Model):
         default="auto", description="Number format of weights and activations; auto takes the model's own."
     )
     quantization: str | None = Field(default=None, description="vLLM quantization method, e.g. fp8, awq, gptq.")
-    lora: str | None = Field(default=None, description="Folder of a LoRA adapter to put on the model.")
+    lora: str | None = Field(default=None, description="Folder of a LoRA adapter, from the project's root.")
     tensor_parallel: int = Field(default=1, ge=1, le=64, description="GPUs that share one copy of the model.")
     data_parallel: int = Field(
         default=1, ge=1, le=64, description="Copies of the model side by side; above 1 needs `synth serve`."
@@ -646,6 +646,8 @@ class DatasetSpec(_Model):
         return self
 
     def _check_verification(self) -> None:
+        if self.judge is not None and self.generation.model is None:
+            raise ValueError("judge: needs generation.model, the language model that grades")
         if self.verification is None:
             return
         used = {"solution": self.verification.solution, "tests": self.verification.tests}

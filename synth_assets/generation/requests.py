@@ -60,9 +60,9 @@ class Engine(Protocol):
         """Complete every request (REQUEST_SCHEMA), in frames of any size, in request order.
 
         Completion columns: request_id, attempt, the spec's content fields, finish_reason (stop | length | invalid, and
-        what language_model.py adds), prompt_tokens, output_tokens. Where the engine knows better than the request:
+        what language/protocol.py adds), prompt_tokens, output_tokens. Where the engine knows better than the request:
         prompted_by (the exemplars it used) and seed. An engine that asks again what failed gives one row an attempt,
-        in order, the last one being its answer; output_token_ids, answer and fault are described in record_engine.py.
+        in order, the last one being its answer; output_token_ids, answer and fault are described in language/engine.py.
         An engine that was given an allowance leaves out the requests that it could not begin before it ended.
         """
         ...

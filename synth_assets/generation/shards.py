@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from synth_assets.errors import EngineError, StoreError
-from synth_assets.generation.allowance import Allowance
+from synth_assets.generation.allowance import Allowance, ignore
 from synth_assets.generation.requests import Engine, MeteredEngine
 from synth_assets.records import digest_text
 from synth_assets.store import write_parquet
@@ -99,7 +99,9 @@ def digest_code() -> str:
     """Return a digest of the code that makes completions: this folder's modules and the recipes' templates."""
     package = Path(__file__).resolve().parent
     files = sorted([*package.rglob("*.py"), *(package.parent / "recipes").rglob("*.*")])
-    return digest_text(*(f"{path.name}\n{path.read_text(encoding='utf-8')}" for path in files if path.is_file()))
+    return digest_text(
+        *(f"{path.relative_to(package.parent)}\n{path.read_text(encoding='utf-8')}" for path in files if path.is_file())
+    )
 
 
 def _digest(shard: pl.DataFrame) -> str:
@@ -112,7 +114,10 @@ def _complete_shard(
     metered = engine if isinstance(engine, MeteredEngine) else None
     if metered is not None:
         allowance.watch = lambda: report(metered.done)
-    completions = pl.concat(list(engine.generate(shard)))
+    try:
+        completions = pl.concat(list(engine.generate(shard)))
+    finally:
+        allowance.watch = ignore
     if metered is None:
         allowance.book(int(completions["output_tokens"].sum()))
     answered = list(dict.fromkeys(completions["request_id"].to_list()))

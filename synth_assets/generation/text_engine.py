@@ -1,6 +1,6 @@
 """The embedded text generator: spans of training rows recombined where their contexts agree. No GPU, no download.
 
-Here: the fitted corpus index, and walks over it, many at once. Not here: tables without free text (tabular_engine.py).
+Here: the fitted corpus index, and walks over it, many at once. Not here: tables without free text (tabular/engine.py).
 
 A walk follows its first exemplar word by word. Wherever the last two words (back-off: the last word) also stand in
 another row of the stratum it may go on there, and it must before it has copied as many words in a row as the leakage

@@ -53,7 +53,10 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a round is; done and total count requests of the wave, the rest the whole round."""
+    """How far a round is; done and total count requests of the wave, the rest the whole round.
+
+    accepted counts rows from the requests_judged first requests, which is what has been through the cascade.
+    """
 
     wave: int
     done: int
@@ -63,6 +66,7 @@ class Progress:
     tokens: int
     seconds: float
     requests_before: int = 0
+    requests_judged: int = 0
 
     @property
     def tokens_per_second(self) -> float:
@@ -76,8 +80,8 @@ class Progress:
 
     @property
     def accepted_share(self) -> float | None:
-        """Accepted rows a request in the waves before this one; None in the first."""
-        return self.accepted / self.requests_before if self.requests_before else None
+        """Accepted rows a request, of the requests whose answers were judged; None before there are any."""
+        return self.accepted / self.requests_judged if self.requests_judged else None
 
     def describe(self) -> str:
         """Return the progress in one line, for logs."""
@@ -164,24 +168,25 @@ def generate_round(
     waves: list[_Wave] = []
     stopped = "target" if sum(targets.values()) == 0 else "max_waves"
     for wave in range(spec.generation.max_waves if sum(targets.values()) else 0):
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), allowance.spent_tokens
+        before = sum(kept.issued.values())
         requests = build_requests(spec, round_, train, kept.requests_needed(), kept.issued)
 
-        def tell(done: int, wave: int = wave, total: int = requests.height) -> None:
-            issued = sum(kept.issued.values())
+        def tell(done: int, wave: int = wave, total: int = requests.height, before: int = before) -> None:
+            judged = sum(kept.issued.values())
             tokens, target = allowance.spent_tokens, sum(targets.values())
-            report(Progress(wave, done, total, kept.accepted, target, tokens, allowance.seconds, issued))
+            report(Progress(wave, done, total, kept.accepted, target, tokens, allowance.seconds, before, judged))
 
         completions = shards.complete(engine, requests, wave=wave, size=size, allowance=allowance, report=tell)
         candidates = as_candidates(spec, plan, requests, completions, engine.info)
         so_far = pl.concat([w.survivors for w in waves]) if waves else candidates.clear()
         judged = judge(candidates, so_far)
         written = written_by_model(candidates, completions)
-        waves.append(
-            _Wave(candidates, judged.survivors, judged.verdicts, written, requests.height, time.perf_counter() - began)
-        )
-        tell(completions["request_id"].n_unique())
-        kept.count(requests, judged.survivors)
+        begun = requests.filter(pl.col("request_id").is_in(completions["request_id"].implode()))
+        tokens, seconds = allowance.spent_tokens - spent, time.perf_counter() - began
+        waves.append(_Wave(candidates, judged.survivors, judged.verdicts, written, begun.height, tokens, seconds))
+        kept.count(begun, judged.survivors)
+        tell(begun.height)
         ended = _why_stop(spec, kept, waves[-1], allowance)
         if ended:
             stopped = ended
@@ -189,7 +194,7 @@ def generate_round(
     if not waves:
         nothing = _no_candidates(spec)
         judged = judge(nothing, nothing)
-        waves.append(_Wave(nothing, judged.survivors, judged.verdicts, None, 0, 0.0))
+        waves.append(_Wave(nothing, judged.survivors, judged.verdicts, None, 0, 0, 0.0))
     return _collect(targets, waves, engine.info, stopped)
 
 
@@ -200,6 +205,7 @@ class _Wave:
     verdicts: pl.DataFrame
     written: pl.DataFrame | None
     requests: int
+    output_tokens: int  # a judge's too
     seconds: float
 
 
@@ -336,7 +342,7 @@ def _usage(waves: list[_Wave], info: GeneratorInfo) -> pl.DataFrame:
                 "completions": wave.candidates.height,
                 "accepted": wave.survivors.height,
                 "prompt_tokens": int(wave.candidates["prompt_tokens"].sum() or 0),
-                "output_tokens": int(wave.candidates["output_tokens"].sum() or 0),
+                "output_tokens": wave.output_tokens,
                 "seconds": wave.seconds,
                 "generator_id": info.generator_id,
             }

@@ -13,7 +13,7 @@ import polars as pl
 
 from synth_assets.errors import EngineError, SeedError
 from synth_assets.generation.engines import EMBEDDED, resolve_engine
-from synth_assets.generation.model_files import find_model, find_snapshot
+from synth_assets.generation.language.model_files import find_model, find_snapshot
 from synth_assets.generation.watermark.detection import detect_answers, detect_texts
 from synth_assets.generation.watermark.evidence import Detection
 from synth_assets.generation.watermark.keys import Key, load_key

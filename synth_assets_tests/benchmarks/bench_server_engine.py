@@ -26,11 +26,11 @@ import polars as pl
 import uvloop
 
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import Call, Sampling
+from synth_assets.generation.language.engine import RecordEngine
+from synth_assets.generation.language.protocol import Call, Sampling
 from synth_assets.generation.planner import Pins, plan_round
-from synth_assets.generation.record_engine import RecordEngine
 from synth_assets.generation.requests import build_requests
-from synth_assets.generation.server_engine import ServerModel, open_server
+from synth_assets.generation.server.engine import ServerModel, open_server
 from synth_assets.generation.shards import ShardFolder
 from synth_assets.generation.waves import as_candidates
 from synth_assets.spec import DatasetSpec

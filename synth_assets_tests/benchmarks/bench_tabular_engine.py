@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 
 from synth_assets.generation.requests import REQUEST_SCHEMA
-from synth_assets.generation.tabular_engine import TabularEngine
+from synth_assets.generation.tabular.engine import TabularEngine
 from synth_assets.records import add_real_ids, derive_seeds, polars_schema
 from synth_assets.spec import DatasetSpec, load_spec, parse_spec
 from synth_assets_tests.paths import PROJECT, SHARED_DATA

@@ -195,7 +195,7 @@ def show_speed(source: Source, rows: int = 4000) -> None:
 
 
 def show_language(model: Path, turns: int, texts: int = 64, tokens: int = 80) -> None:
-    from synth_assets.generation.vllm_settings import count_gpus
+    from synth_assets.generation.vllm.settings import count_gpus
 
     with open_writer(model, cuda=count_gpus() > 0) as writer:
         writer.write(16, marked=True, json_=True)

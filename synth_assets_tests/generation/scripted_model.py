@@ -1,4 +1,4 @@
-"""A language model whose answers are a function of the call: the protocol of language_model.py, without any weights.
+"""A language model whose answers are a function of the call: the protocol of language/protocol.py, without any weights.
 
 Here: the model, a clock that stands still until it is moved. Not here: what it answers (each test says that).
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import Answer, Call, ModelInfo, Sampling
+from synth_assets.generation.language.protocol import Answer, Call, ModelInfo, Sampling
 
 INFO = ModelInfo(
     engine="vllm", model="scripted", version="1", digest="weights-1", chat=False, settings={"dtype": "float32"}, batch=4

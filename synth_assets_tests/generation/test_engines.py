@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from synth_assets.errors import EngineError, SpecError
-from synth_assets.generation import engines, server_engine, vllm_engine, vllm_settings
+from synth_assets.generation import engines
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.engines import (
     explain_engine,
@@ -20,10 +20,13 @@ from synth_assets.generation.engines import (
     resolve_engine,
     resolve_generator,
 )
-from synth_assets.generation.record_engine import RecordEngine
+from synth_assets.generation.language.engine import RecordEngine
 from synth_assets.generation.requests import build_requests
-from synth_assets.generation.tabular_engine import TabularEngine
+from synth_assets.generation.server import engine as server_engine
+from synth_assets.generation.tabular.engine import TabularEngine
 from synth_assets.generation.text_engine import TextEngine
+from synth_assets.generation.vllm import engine as vllm_engine
+from synth_assets.generation.vllm import settings as vllm_settings
 from synth_assets.records import SYNTHESIS_ONLY
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import seed_rows, table_spec, text_spec

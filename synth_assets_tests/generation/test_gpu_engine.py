@@ -15,9 +15,9 @@ import pytest
 
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.engines import open_engine
-from synth_assets.generation.record_engine import RecordEngine
+from synth_assets.generation.language.engine import RecordEngine
 from synth_assets.generation.requests import build_requests
-from synth_assets.generation.vllm_settings import count_gpus
+from synth_assets.generation.vllm.settings import count_gpus
 from synth_assets_tests.builders import seed_rows, text_spec
 from synth_assets_tests.models import MODEL
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from synth_assets.errors import EngineError
-from synth_assets.generation import model_files
-from synth_assets.generation.model_files import (
+from synth_assets.generation.language import model_files
+from synth_assets.generation.language.model_files import (
     ModelPlace,
     digest_weights,
     find_model,

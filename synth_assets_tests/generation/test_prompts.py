@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from synth_assets.errors import SpecError
 from synth_assets.generation import recipes
-from synth_assets.generation.language_model import Message
-from synth_assets.generation.prompts import Prompts
+from synth_assets.generation.language.prompts import Prompts
+from synth_assets.generation.language.protocol import Message
+from synth_assets.generation.language.schema import RecordSchema
 from synth_assets.generation.recipes import Recipe, list_recipes, load_recipe
-from synth_assets.generation.record_schema import RecordSchema
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import seed_rows, text_spec
 
@@ -57,7 +57,7 @@ def shared_start(one: str, other: str) -> str:
 
 
 def recipe_of(source: str, *names: str) -> Recipe:
-    return Recipe("mine", "", "digest", dict.fromkeys(names or ("completion", "system", "user"), source))
+    return Recipe("mine", "generate", "", "digest", dict.fromkeys(names or ("completion", "system", "user"), source))
 
 
 # ---- what a prompt says
@@ -188,6 +188,8 @@ ESCAPES = [
     "{{ '{0.__class__}'.format(exemplars) }}",
     "{{ cycler.__init__.__globals__.os.system('true') }}",
     "{{ lipsum.__globals__ }}",
+    "{{ lipsum() }}",
+    "{{ exemplars|random }}",
     "{{ self.__init__.__globals__ }}",
     "{{ os.environ }}",
     "{{ exemplars.append('x') }}",
@@ -246,7 +248,7 @@ def folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A folder of recipes with one of its own."""
     monkeypatch.setattr(recipes, "RECIPES", tmp_path)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "recipe.yaml").write_text("name: mine\ndescription: of my own\n")
+    (tmp_path / "mine" / "recipe.yaml").write_text("name: mine\nuse: generate\ndescription: of my own\n")
     (tmp_path / "mine" / "completion.jinja").write_text("{{ dataset }}\n{{ exemplars[0] }}\n")
     return tmp_path / "mine"
 
@@ -269,5 +271,5 @@ def test_a_recipes_digest_changes_with_each_of_its_files_and_nothing_else(folder
 
 
 def test_an_unknown_recipe_is_told_with_those_that_there_are(folder: Any) -> None:
-    with pytest.raises(SpecError, match=r"generation\.recipe: 'yours' is no recipe; there are: mine"):
+    with pytest.raises(SpecError, match=r"generation\.recipe: 'yours' is no recipe to generate with; there are: mine"):
         load_recipe("yours")

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from synth_assets.errors import SpecError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import FAILED, OVERFLOW, REFUSED, Answer, Call
-from synth_assets.generation.record_engine import RecordEngine
+from synth_assets.generation.language.engine import RecordEngine
+from synth_assets.generation.language.protocol import FAILED, OVERFLOW, REFUSED, Answer, Call
 from synth_assets.generation.requests import INVALID, LENGTH, STOP, build_requests
 from synth_assets.generation.watermark.keys import Key
 from synth_assets.records import RELEASABLE, SYNTHESIS_ONLY, derive_seed, polars_schema

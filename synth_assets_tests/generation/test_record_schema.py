@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from synth_assets.errors import SpecError, SynthError
-from synth_assets.generation.record_schema import RecordSchema
+from synth_assets.generation.language.schema import RecordSchema
 from synth_assets.records import RELEASABLE, SYNTHESIS_ONLY, add_real_ids, polars_schema
 from synth_assets.spec import DatasetSpec, parse_spec
 

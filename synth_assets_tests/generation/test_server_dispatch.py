@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import FAILED, OVERFLOW, Answer, Call
-from synth_assets.generation.server_dispatch import Server, Timing, Usefulness, choose_server, explain_loss
-from synth_assets.generation.server_queue import JobQueue
-from synth_assets.generation.server_wire import Address, Facts
+from synth_assets.generation.language.protocol import FAILED, OVERFLOW, Answer, Call
+from synth_assets.generation.server.dispatch import Server, Timing, Usefulness, choose_server, explain_loss
+from synth_assets.generation.server.queue import JobQueue
+from synth_assets.generation.server.wire import Address, Facts
 
 TIMING = Timing()
 FACTS = Facts("m", "0.32.0", 4096, False, "json_schema")

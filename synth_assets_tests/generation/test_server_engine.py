@@ -18,9 +18,9 @@ import pytest
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import FAILED, OVERFLOW, REFUSED, Answer, Call, Message, Sampling
-from synth_assets.generation.server_dispatch import Timing
-from synth_assets.generation.server_engine import ServerModel, open_server
+from synth_assets.generation.language.protocol import FAILED, OVERFLOW, REFUSED, Answer, Call, Message, Sampling
+from synth_assets.generation.server.dispatch import Timing
+from synth_assets.generation.server.engine import ServerModel, open_server
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import text_spec
 from synth_assets_tests.generation.fake_server import MODEL, Fake, expected_text, start_fake

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth_assets.generation.language_model import REFUSED, Answer, Call, Message, Sampling
-from synth_assets.generation.server_probe import find_proxy
-from synth_assets.generation.server_wire import (
+from synth_assets.generation.language.protocol import REFUSED, Answer, Call, Message, Sampling
+from synth_assets.generation.server.probe import find_proxy
+from synth_assets.generation.server.wire import (
     Address,
     BodyWriter,
     Credentials,

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from synth_assets.errors import EngineError
-from synth_assets.generation import serving, vllm_settings
-from synth_assets.generation.serving import KeyGuard, running_server, serve, server_command, server_environment
+from synth_assets.generation.vllm import serving
+from synth_assets.generation.vllm import settings as vllm_settings
+from synth_assets.generation.vllm.serving import KeyGuard, running_server, serve, server_command, server_environment
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import text_spec
 
@@ -156,7 +157,7 @@ def test_the_token_goes_by_environment_alone(tmp_path: Path, model: Path, monkey
     assert server_environment(spec, tmp_path)["VLLM_API_KEY"] == TOKEN
     command = server_command(spec, tmp_path, 8123)
     assert TOKEN not in " ".join(command)
-    assert read_options(command)["--middleware"] == ["synth_assets.generation.serving.KeyGuard"]
+    assert read_options(command)["--middleware"] == ["synth_assets.generation.vllm.serving.KeyGuard"]
 
 
 def test_what_the_user_has_set_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

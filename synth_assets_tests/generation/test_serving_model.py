@@ -17,13 +17,13 @@ import jsonschema
 import pytest
 
 from synth_assets.errors import EngineError
-from synth_assets.generation import serving
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.engines import open_engine
-from synth_assets.generation.record_engine import RecordEngine
+from synth_assets.generation.language.engine import RecordEngine
 from synth_assets.generation.requests import build_requests
-from synth_assets.generation.serving import running_server
 from synth_assets.generation.shards import ShardFolder
+from synth_assets.generation.vllm import serving
+from synth_assets.generation.vllm.serving import running_server
 from synth_assets.generation.watermark.requested import MARK
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import seed_rows, text_spec

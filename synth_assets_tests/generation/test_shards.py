@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from synth_assets.errors import EngineError, StoreError
 from synth_assets.generation import shards
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import Answer, Call
-from synth_assets.generation.record_engine import RecordEngine
+from synth_assets.generation.language.engine import RecordEngine
+from synth_assets.generation.language.protocol import Answer, Call
 from synth_assets.generation.requests import build_requests
 from synth_assets.generation.shards import ShardFolder
-from synth_assets.generation.tabular_engine import TabularEngine
+from synth_assets.generation.tabular.engine import TabularEngine
 from synth_assets_tests.builders import seed_rows, table_spec, text_spec
 from synth_assets_tests.generation.scripted_model import Clock, ScriptedModel, write
 

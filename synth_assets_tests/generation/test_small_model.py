@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from synth_assets.errors import EngineError
-from synth_assets.generation import small_model
-from synth_assets.generation.model_files import read_bos_text, read_max_length
-from synth_assets.generation.small_model import is_complete, main, make_small_model
+from synth_assets.generation.language import small_model
+from synth_assets.generation.language.model_files import read_bos_text, read_max_length
+from synth_assets.generation.language.small_model import is_complete, main, make_small_model
 
 
 def fill(folder: Path, tensor_bytes: int = 8) -> None:

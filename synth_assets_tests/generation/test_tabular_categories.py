@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from synth_assets.generation.tabular_categories import NO_PARENT, CategoryModel, find_parents
+from synth_assets.generation.tabular.categories import NO_PARENT, CategoryModel, find_parents
 
 
 def fit(codes: np.ndarray, groups: np.ndarray, temperature: float = 1.0) -> CategoryModel:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth_assets.generation.tabular_dependence import fit_effects, fit_factors, shrinkage, solve_correlation
-from synth_assets.generation.tabular_marginals import score_normally
+from synth_assets.generation.tabular.dependence import fit_effects, fit_factors, shrinkage, solve_correlation
+from synth_assets.generation.tabular.marginals import score_normally
 
 
 @given(rho=st.floats(-0.9, 0.9), cut=st.floats(-1, 1), other=st.floats(-1, 1))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.requests import INVALID, REQUEST_SCHEMA, STOP
-from synth_assets.generation.tabular_engine import TabularEngine
+from synth_assets.generation.tabular.engine import TabularEngine
 from synth_assets.records import add_real_ids, derive_seeds, digest_text, polars_schema
 from synth_assets.seeds.reading import read_monitor, read_seeds
 from synth_assets.spec import DatasetSpec, load_spec, parse_spec

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from synth_assets.generation.tabular_marginals import (
+from synth_assets.generation.tabular.marginals import (
     find_grid,
     fit_quantiles,
     latent_quantiles,

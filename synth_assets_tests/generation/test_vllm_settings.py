@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from synth_assets.errors import EngineError
-from synth_assets.generation import vllm_settings
-from synth_assets.generation.model_files import ModelPlace
-from synth_assets.generation.vllm_settings import (
+from synth_assets.generation.language.model_files import ModelPlace
+from synth_assets.generation.vllm import settings as vllm_settings
+from synth_assets.generation.vllm.settings import (
     count_gpus,
     engine_arguments,
     has_vllm,

@@ -18,9 +18,9 @@ from synth_assets.discriminators.duplicates import Duplicates
 from synth_assets.discriminators.rules import RecordRules, TextRules
 from synth_assets.errors import EngineError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import Answer, Call
+from synth_assets.generation.language.engine import RecordEngine
+from synth_assets.generation.language.protocol import Answer, Call
 from synth_assets.generation.planner import Pins, Plan, plan_round
-from synth_assets.generation.record_engine import RecordEngine
 from synth_assets.generation.shards import ShardFolder
 from synth_assets.generation.text_engine import TextEngine
 from synth_assets.generation.waves import KEPT, RESERVE, Progress, RoundResult, generate_round, read_progress
@@ -376,7 +376,8 @@ def test_the_last_progress_of_a_round_that_the_budget_ended_tells_how_far_it_cam
     told: list[Progress] = []
     result = run(tmp_path, make_spec(20, budget={"tokens": 150}), report=told.append)
     assert told[-1].done == result.candidates["request_id"].n_unique() == 12
-    assert told[-1].total == result.usage["requests"].sum() > 12
+    assert told[-1].total > result.usage["requests"].sum() == 12
+    assert told[-1].accepted == result.filtered.height
 
 
 def test_seconds_and_pace_are_those_of_the_allowance(tmp_path: Path) -> None:
@@ -408,5 +409,5 @@ def test_a_log_line_can_be_read_back(wave: int, done: int, total: int, seconds: 
 
 
 def test_a_progress_line_tells_yield_pace_and_time_left() -> None:
-    line = Progress(1, 500, 1500, 1200, 4000, 300_000, 100.0, requests_before=2000).describe()
+    line = Progress(1, 500, 1500, 1200, 4000, 300_000, 100.0, requests_before=2000, requests_judged=2000).describe()
     assert line == "wave 1: 500/1,500 requests, 1,200/4,000 accepted, yield 60%, 3,000 tokens/s, 40 s left in this wave"

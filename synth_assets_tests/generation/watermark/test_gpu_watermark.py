@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from synth_assets.generation.vllm_settings import count_gpus
+from synth_assets.generation.vllm.settings import count_gpus
 from synth_assets.generation.watermark.detection import detect_answers, detect_texts, detect_tokens
 from synth_assets.generation.watermark.green_list import Rows, add_bias, are_green, language_key, sign_limit
 from synth_assets.generation.watermark.tokens import pair_tokens

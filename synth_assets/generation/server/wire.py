@@ -1,7 +1,7 @@
 """The wire of OpenAI-compatible servers: addresses, request bodies, and what their answers and errors mean.
 
-Here: pure functions of bytes, text and exceptions. Not here: sending anything (server_probe.py, server_pass.py), and
-what an error means for a server as a whole (server_dispatch.py).
+Here: pure functions of bytes, text and exceptions. Not here: sending anything (probe.py, exchange.py), and
+what an error means for a server as a whole (dispatch.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import aiohttp
 from pydantic import SecretStr
 from yarl import URL
 
-from synth_assets.generation.language_model import REFUSED, Answer, Call, Message, Sampling
+from synth_assets.generation.language.protocol import REFUSED, Answer, Call, Message, Sampling
 
 JSON_SCHEMA, STRUCTURED_OUTPUTS = "json_schema", "structured_outputs"
 _MOST_SCHEMAS = 256

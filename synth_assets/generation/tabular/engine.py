@@ -16,9 +16,9 @@ import polars as pl
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.requests import INVALID, STOP, GeneratorInfo
-from synth_assets.generation.tabular_categories import CategoryModel
-from synth_assets.generation.tabular_columns import Table, to_type
-from synth_assets.generation.tabular_numbers import MIN_ROWS, NumberModel
+from synth_assets.generation.tabular.categories import CategoryModel
+from synth_assets.generation.tabular.columns import Table, to_type
+from synth_assets.generation.tabular.numbers import MIN_ROWS, NumberModel
 from synth_assets.records import POLARS_TYPES, STRATUM_SEPARATOR, digest_text
 from synth_assets.spec import DatasetSpec, FieldSpec
 from synth_assets.store import digest_tables

@@ -6,7 +6,7 @@ request has (requests.py), calling a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,9 +14,9 @@ from jinja2 import StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from synth_assets.errors import SpecError
-from synth_assets.generation.language_model import Message
+from synth_assets.generation.language.protocol import Message
+from synth_assets.generation.language.schema import RecordSchema
 from synth_assets.generation.recipes import Recipe
-from synth_assets.generation.record_schema import RecordSchema
 
 
 class Prompts:
@@ -45,21 +45,27 @@ class Prompts:
         SpecError if the recipe has no such template or its template fails.
         """
         content = {**self._shared, "given": self.schema.values_of(stratum), "exemplars": exemplars}
-        if not chat:
-            return self._fill("completion", content)
-        return (Message("system", self._fill("system", content)), Message("user", self._fill("user", content)))
+        return fill_recipe(self.recipe, content, chat=chat)
 
-    def _fill(self, name: str, content: dict[str, Any]) -> str:
-        source = self.recipe.templates.get(name)
-        if source is None:
-            raise SpecError(
-                f"recipe {self.recipe.name} has no {name}.jinja; it cannot be used with this kind of model "
-                "(generation.prompt: chat needs system.jinja and user.jinja, completion needs completion.jinja)"
-            )
-        try:
-            return _compile(source).render(content)
-        except Exception as error:  # a template is code, and all that it raises is its own fault
-            raise SpecError(f"recipe {self.recipe.name}: {name}.jinja: {error}") from error
+
+def fill_recipe(recipe: Recipe, content: Mapping[str, Any], *, chat: bool) -> str | tuple[Message, ...]:
+    """Return the recipe's prompt with what its templates may see; SpecError if one is missing or fails."""
+    if not chat:
+        return _fill(recipe, "completion", content)
+    return (Message("system", _fill(recipe, "system", content)), Message("user", _fill(recipe, "user", content)))
+
+
+def _fill(recipe: Recipe, name: str, content: Mapping[str, Any]) -> str:
+    source = recipe.templates.get(name)
+    if source is None:
+        raise SpecError(
+            f"recipe {recipe.name} has no {name}.jinja; it cannot be used with this kind of model "
+            "(generation.prompt: chat needs system.jinja and user.jinja, completion needs completion.jinja)"
+        )
+    try:
+        return _compile(source).render(content)
+    except Exception as error:  # a template is code, and all that it raises is its own fault
+        raise SpecError(f"recipe {recipe.name}: {name}.jinja: {error}") from error
 
 
 @lru_cache(maxsize=64)
@@ -67,4 +73,6 @@ def _compile(source: str) -> Template:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
     )
+    # what would make a prompt differ from one run to the next
+    del environment.filters["random"], environment.globals["lipsum"]
     return environment.from_string(source)

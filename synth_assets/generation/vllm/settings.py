@@ -1,7 +1,7 @@
 """How vLLM is started on this machine: what is installed, which device there is, the engine's arguments.
 
 Here: checks before anything heavy is imported, the environment and arguments that the in-process engine and `synth
-serve` share. Not here: loading a model (vllm_engine.py), the server process (serving.py).
+serve` share. Not here: loading a model (engine.py), the server process (serving.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from synth_assets.errors import EngineError
-from synth_assets.generation.model_files import ModelPlace, find_snapshot, read_max_length
+from synth_assets.generation.language.model_files import ModelPlace, find_snapshot, read_max_length
 from synth_assets.spec import GenerationSpec
 
 CPU_MAX_LEN = 4096

@@ -1,7 +1,7 @@
 """The engine that asks a language model for records: prompts out, answers read, what is wrong asked again.
 
-Here: Engine over any LanguageModel, with repair. Not here: the models (vllm_engine.py, server_engine.py), the schema
-and its reading (record_schema.py), templates (prompts.py).
+Here: Engine over any LanguageModel, with repair. Not here: the models (vllm/engine.py, server/engine.py), the schema
+and its reading (schema.py), templates (prompts.py).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 import polars as pl
 
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import OVERFLOW, REFUSED, Answer, Call, LanguageModel, Sampling
-from synth_assets.generation.prompts import Prompts
+from synth_assets.generation.language.prompts import Prompts
+from synth_assets.generation.language.protocol import OVERFLOW, REFUSED, Answer, Call, LanguageModel, Sampling
+from synth_assets.generation.language.schema import RecordSchema
 from synth_assets.generation.recipes import load_recipe
-from synth_assets.generation.record_schema import RecordSchema
 from synth_assets.generation.refusals import REFUSAL
 from synth_assets.generation.requests import INVALID, STOP, GeneratorInfo
 from synth_assets.generation.watermark.keys import Key as WatermarkKey

@@ -1,7 +1,7 @@
 """Probes: what a server is, and whether it does what a run needs of it, found out before it gets work.
 
 Here: sessions, the check (model served, prompt kind, JSON Schema held to) and the health probe. Not here: when a server
-is probed and what follows (server_pass.py, server_dispatch.py).
+is probed and what follows (exchange.py, dispatch.py).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from synth_assets.generation.language_model import Call, Message, Sampling
-from synth_assets.generation.server_wire import (
+from synth_assets.generation.language.protocol import Call, Message, Sampling
+from synth_assets.generation.server.wire import (
     JSON_SCHEMA,
     STRUCTURED_OUTPUTS,
     Address,

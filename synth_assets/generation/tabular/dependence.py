@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from synth_assets.generation.tabular_marginals import TERMS
+from synth_assets.generation.tabular.marginals import TERMS
 
 MIN_NOISE = 0.02  # least standard deviation of the latent noise
 MAX_CORRELATION = 0.9999

@@ -1,7 +1,7 @@
 """A model of a spec behind HTTP: vLLM's own OpenAI-compatible server as a child process, started, watched and stopped.
 
 Here: its command line and environment, the guard of its routes, its life from port check to the last process gone. Not
-here: the engine's arguments (vllm_settings.py), asking a server (server_engine.py), the command line (cli/app.py).
+here: the engine's arguments (settings.py), asking a server (server/engine.py), the command line (cli/app.py).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from synth_assets.errors import EngineError
-from synth_assets.generation.model_files import find_model
-from synth_assets.generation.vllm_settings import count_gpus, engine_arguments, require_vllm
+from synth_assets.generation.language.model_files import find_adapter, find_model
+from synth_assets.generation.vllm.settings import count_gpus, engine_arguments, require_vllm
 from synth_assets.spec import DatasetSpec
 
 KEY_VARIABLE = "VLLM_API_KEY"
@@ -129,9 +129,7 @@ def server_command(spec: DatasetSpec, project_root: Path, port: int, host: str =
     }
     if settings.lora:
         arguments["served_model_name"] = [f"{place.name}-base"]
-        arguments["lora_modules"] = [
-            {"name": generation.model, "path": str(_find_adapter(settings.lora, project_root))}
-        ]
+        arguments["lora_modules"] = [{"name": generation.model, "path": str(find_adapter(generation, project_root))}]
     if generation.server.api_key_env is not None:
         arguments["middleware"] = f"{__name__}.{KeyGuard.__name__}"
     return [sys.executable, "-m", _MODULE, *_write_arguments(arguments)]
@@ -340,13 +338,6 @@ def _check_port(host: str, port: int) -> int:
 def _count_cpus() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _find_adapter(lora: str, root: Path) -> Path:
-    folder = (root / Path(lora).expanduser()).resolve()
-    if not (folder / "adapter_config.json").is_file():
-        raise EngineError(f"generation.vllm.lora: {folder} holds no adapter_config.json")
-    return folder
 
 
 def _write_arguments(arguments: dict[str, Any]) -> list[str]:

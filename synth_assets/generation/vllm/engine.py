@@ -1,7 +1,7 @@
 """vLLM in this process: a loaded model that answers calls, on a GPU or with vLLM's CPU build.
 
-Here: loading, the batch loop, what vLLM's errors mean to a user. Not here: the engine's arguments (vllm_settings.py),
-prompts and records (record_engine.py), vLLM behind HTTP (server_engine.py).
+Here: loading, the batch loop, what vLLM's errors mean to a user. Not here: the engine's arguments (settings.py),
+prompts and records (language/engine.py), vLLM behind HTTP (server/engine.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,15 @@ from typing import Any
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import FAILED, OVERFLOW, Answer, Call, ModelInfo, Sampling
-from synth_assets.generation.model_files import ModelPlace, digest_weights, find_model, find_snapshot
-from synth_assets.generation.vllm_settings import (
+from synth_assets.generation.language.model_files import (
+    ModelPlace,
+    digest_weights,
+    find_adapter,
+    find_model,
+    find_snapshot,
+)
+from synth_assets.generation.language.protocol import FAILED, OVERFLOW, Answer, Call, ModelInfo, Sampling
+from synth_assets.generation.vllm.settings import (
     engine_arguments,
     prepare_environment,
     require_vllm,
@@ -55,6 +61,7 @@ class VllmModel:
     generation: GenerationSpec
     place: ModelPlace
     llm: Any
+    adapter: Path | None
     marked: bool
 
     @property
@@ -65,7 +72,6 @@ class VllmModel:
     def _info(self) -> ModelInfo:
         generation, config = self.generation, self.llm.llm_engine.vllm_config
         folder = find_snapshot(self.place, generation.revision)
-        adapter = generation.vllm.lora
         return ModelInfo(
             engine="vllm",
             model=self.place.name,
@@ -75,7 +81,7 @@ class VllmModel:
             settings={
                 "device": str(config.device_config.device_type),
                 "dtype": str(config.model_config.dtype).removeprefix("torch."),
-                "lora": f"{Path(adapter).name}@{digest_weights(Path(adapter))}" if adapter else None,
+                "lora": f"{self.adapter.name}@{digest_weights(self.adapter)}" if self.adapter else None,
                 "max_model_len": self._length,
                 "max_num_seqs": self._batch,
                 "quantization": generation.vllm.quantization,
@@ -206,12 +212,11 @@ class VllmModel:
 
     @cached_property
     def _adapter(self) -> Any:
-        if not self.generation.vllm.lora:
+        if self.adapter is None:
             return None
         from vllm.lora.request import LoRARequest
 
-        folder = Path(self.generation.vllm.lora)
-        return LoRARequest(folder.name, 1, str(folder))
+        return LoRARequest(self.adapter.name, 1, str(self.adapter))
 
     @cached_property
     def _length(self) -> int:
@@ -235,8 +240,7 @@ def open_vllm(spec: DatasetSpec, root: Path, *, marked: bool = False) -> VllmMod
             "server with its URL, or list several servers"
         )
     place = find_model(generation, root)
-    if generation.vllm.lora and not (Path(generation.vllm.lora) / "adapter_config.json").is_file():
-        raise EngineError(f"generation.vllm.lora: {generation.vllm.lora} holds no adapter_config.json")
+    adapter = find_adapter(generation, root)
     prepare_environment(generation)
     arguments = engine_arguments(generation, place, marked=marked)
     with explain_failures(place.name):
@@ -244,7 +248,7 @@ def open_vllm(spec: DatasetSpec, root: Path, *, marked: bool = False) -> VllmMod
 
         llm = LLM(**{name: value for name, value in arguments.items() if value is not None})
     _compile_grammars_at_once(llm)
-    return VllmModel(generation, place, llm, marked)
+    return VllmModel(generation, place, llm, adapter, marked)
 
 
 @contextmanager

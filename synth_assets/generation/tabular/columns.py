@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from synth_assets.generation.tabular_marginals import SPIKE_ROWS
-from synth_assets.generation.tabular_numbers import MIN_ROWS
+from synth_assets.generation.tabular.marginals import SPIKE_ROWS
+from synth_assets.generation.tabular.numbers import MIN_ROWS
 from synth_assets.records import POLARS_TYPES
 from synth_assets.spec import NUMERIC_TYPES, FieldSpec
 

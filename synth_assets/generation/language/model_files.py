@@ -1,7 +1,7 @@
 """Model folders: from a spec's `model` to the files on this disk, and the digest of its weights.
 
 Here: finding a folder or a hub name's downloaded snapshot, hashing weights once, what a tokenizer's own files tell.
-Not here: loading a model (vllm_engine.py), downloading one (vLLM does, by the hub's own rules and HF_HUB_OFFLINE).
+Not here: loading a model (vllm/engine.py), downloading one (vLLM does, by the hub's own rules and HF_HUB_OFFLINE).
 """
 
 from __future__ import annotations
@@ -58,6 +58,19 @@ def find_model(generation: GenerationSpec, root: Path) -> ModelPlace:
             "Qwen/Qwen3-0.6B"
         )
     return ModelPlace(model, model.rsplit("/", 1)[-1], None)
+
+
+def find_adapter(generation: GenerationSpec, root: Path) -> Path | None:
+    """Return the folder of the spec's LoRA adapter, which counts from the project's root; None where there is none.
+
+    EngineError if no adapter is in it.
+    """
+    if generation.vllm.lora is None:
+        return None
+    folder = (root / Path(generation.vllm.lora).expanduser()).resolve()
+    if not (folder / "adapter_config.json").is_file():
+        raise EngineError(f"generation.vllm.lora: {folder} holds no adapter_config.json")
+    return folder
 
 
 def find_snapshot(place: ModelPlace, revision: str | None) -> Path | None:

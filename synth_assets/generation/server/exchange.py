@@ -1,7 +1,7 @@
 """One pass of calls over the servers: asked as room comes free, asked again where that helps, each answered once.
 
-Here: the workers, the watchdog and what an attempt comes to. Not here: which call is next (server_queue.py), a server's
-state (server_dispatch.py), checks (server_probe.py), bodies and the meaning of errors (server_wire.py).
+Here: the workers, the watchdog and what an attempt comes to. Not here: which call is next (queue.py), a server's
+state (dispatch.py), checks (probe.py), bodies and the meaning of errors (wire.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import aiohttp
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import FAILED, OVERFLOW, REFUSED, Answer, Call, Sampling
-from synth_assets.generation.server_dispatch import Server, Timing, Usefulness, choose_server, explain_loss
-from synth_assets.generation.server_probe import (
+from synth_assets.generation.language.protocol import FAILED, OVERFLOW, REFUSED, Answer, Call, Sampling
+from synth_assets.generation.server.dispatch import Server, Timing, Usefulness, choose_server, explain_loss
+from synth_assets.generation.server.probe import (
     Unfit,
     Unreachable,
     Wanted,
@@ -29,8 +29,8 @@ from synth_assets.generation.server_probe import (
     probe_health,
     read_body,
 )
-from synth_assets.generation.server_queue import Job, JobQueue
-from synth_assets.generation.server_wire import (
+from synth_assets.generation.server.queue import Job, JobQueue
+from synth_assets.generation.server.wire import (
     BodyWriter,
     Trouble,
     explain_exception,

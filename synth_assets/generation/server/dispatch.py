@@ -1,7 +1,7 @@
 """Dispatch: how much work each server gets, when it gets none, and when to give up on all of them.
 
 Here: one server's state (concurrency limit, pause, circuit breaker) and the choice among servers, as plain objects that
-are told the time. Not here: requests (server_pass.py), probes (server_probe.py), what a status means (server_wire.py).
+are told the time. Not here: requests (exchange.py), probes (probe.py), what a status means (wire.py).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from synth_assets.errors import EngineError
-from synth_assets.generation.language_model import FAILED, OVERFLOW, Answer
-from synth_assets.generation.server_wire import Address, Facts
+from synth_assets.generation.language.protocol import FAILED, OVERFLOW, Answer
+from synth_assets.generation.server.wire import Address, Facts
 
 _LOG = logging.getLogger(__name__)
 _FIRST_LIMIT, _HANDFUL = 32, 8

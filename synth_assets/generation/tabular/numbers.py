@@ -13,8 +13,8 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from synth_assets.generation.tabular_dependence import MIN_NOISE, fit_effects, fit_factors
-from synth_assets.generation.tabular_marginals import (
+from synth_assets.generation.tabular.dependence import MIN_NOISE, fit_effects, fit_factors
+from synth_assets.generation.tabular.marginals import (
     TERMS,
     Grid,
     find_grid,

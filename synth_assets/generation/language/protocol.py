@@ -1,7 +1,7 @@
 """What a language model is asked and what it answers, whatever runs it.
 
 Here: one call, one answer, the protocol that every model keeps, shared by generation, judge and other uses of one
-loaded model. Not here: records and prompts (record_engine.py), any model (vllm_engine.py, server_engine.py).
+loaded model. Not here: records and prompts (engine.py), any model (vllm/engine.py, server/engine.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The server engine: a language model behind one or many OpenAI-compatible servers (vLLM and others).
 
 Here: opening it from a spec, and the model's identity. Not here: how calls are spread, watched and asked again
-(server_pass.py, server_dispatch.py), what a server is checked for (server_probe.py), what goes over the wire
-(server_wire.py).
+(exchange.py, dispatch.py), what a server is checked for (probe.py), what goes over the wire
+(wire.py).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.language_model import Answer, Call, ModelInfo, Sampling
-from synth_assets.generation.model_files import read_bos_text
-from synth_assets.generation.server_dispatch import Server, Timing, explain_loss
-from synth_assets.generation.server_pass import Pass, Plan
-from synth_assets.generation.server_probe import (
+from synth_assets.generation.language.model_files import read_bos_text
+from synth_assets.generation.language.protocol import Answer, Call, ModelInfo, Sampling
+from synth_assets.generation.server.dispatch import Server, Timing, explain_loss
+from synth_assets.generation.server.exchange import Pass, Plan
+from synth_assets.generation.server.probe import (
     CHAT,
     COMPLETION,
     Unfit,
@@ -30,7 +30,7 @@ from synth_assets.generation.server_probe import (
     check_server,
     open_session,
 )
-from synth_assets.generation.server_wire import Address, Credentials
+from synth_assets.generation.server.wire import Address, Credentials
 from synth_assets.spec import DatasetSpec, ServerSpec
 
 ENGINE = "server"
