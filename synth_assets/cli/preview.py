@@ -6,13 +6,14 @@ Here: the shortest path through seeds, engine and cascade. Not here: printing (s
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import polars as pl
 
 from synth_assets.discriminators.cascade import Cascade
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.engines import open_engine
+from synth_assets.generation.engines import open_engine, open_judge
 from synth_assets.generation.estimate import Estimate, Sample, estimate_round
 from synth_assets.generation.planner import Pins, count_strata, plan_round
 from synth_assets.generation.requests import Engine, GeneratorInfo, build_requests
@@ -53,15 +54,25 @@ def draft_candidates(project: Project, dataset: str, count: int) -> Draft:
     shares = dict(zip(strata["stratum"], apportion(count, strata["real_train"].to_list()), strict=True))
     requests = build_requests(spec, "r000", train, shares, {})
     allowance = Allowance()
-    with open_engine(spec, settings["engine"], settings["generator"], train, project.root, allowance) as engine:
+    with ExitStack() as stack:
+        engine = stack.enter_context(
+            open_engine(spec, settings["engine"], settings["generator"], train, project.root, allowance)
+        )
         _generate(engine, requests.head(_WARM_UP))
         began = time.perf_counter()
         completions = _generate(engine, requests)
         seconds = time.perf_counter() - began
         candidates = as_candidates(spec, plan, requests, completions, engine.info)
         info = engine.info
-    judged = Cascade.build(spec, seeds, None).judge(candidates, candidates.clear())
-    sample = Sample(requests.height, judged.survivors.height, int(candidates["output_tokens"].sum()), seconds)
+        cascade = Cascade.build(spec, seeds, None, project.root)
+        if spec.judge is not None:
+            cascade = cascade.with_judge(stack.enter_context(open_judge(spec, engine, project.root)), allowance)
+        spent, began = allowance.spent_tokens, time.perf_counter()
+        judged = cascade.judge(candidates, candidates.clear())
+        tokens = int(candidates["output_tokens"].sum()) + allowance.spent_tokens - spent
+        if spec.judge or spec.verification:  # other discriminators take next to nothing a row
+            seconds += time.perf_counter() - began
+    sample = Sample(requests.height, judged.survivors.height, tokens, seconds)
     return Draft(candidates, judged.verdicts, info, int(settings["target"]), sample, settings["note"])
 
 

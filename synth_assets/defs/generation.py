@@ -5,6 +5,7 @@ Here: the shell. Not here: planning, engines, waves (synth_assets/generation), f
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
@@ -15,7 +16,7 @@ from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, pl
 from synth_assets.discriminators.cascade import Cascade, count_funnel
 from synth_assets.errors import GateError
 from synth_assets.generation.allowance import Allowance
-from synth_assets.generation.engines import open_engine
+from synth_assets.generation.engines import open_engine, open_judge
 from synth_assets.generation.planner import Pins, Plan, plan_round
 from synth_assets.generation.shards import ShardFolder
 from synth_assets.generation.waves import KEPT, Progress, generate_round
@@ -124,8 +125,13 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     seeds = drop_quarantined_seeds(seeds_version.read(), quarantine)
     train = seeds.filter(pl.col("split") == TRAIN)
     root, allowance = platform.project.root, Allowance.of(spec)
-    cascade = Cascade.build(spec, seeds, _accepted_before(lake, spec, round_, quarantine))
-    with open_engine(spec, settings["engine"], settings["generator"], train, root, allowance) as engine:
+    cascade = Cascade.build(spec, seeds, _accepted_before(lake, spec, round_, quarantine), root)
+    with ExitStack() as stack:
+        engine = stack.enter_context(
+            open_engine(spec, settings["engine"], settings["generator"], train, root, allowance)
+        )
+        if spec.judge is not None:
+            cascade = cascade.with_judge(stack.enter_context(open_judge(spec, engine, root)), allowance)
         shards = ShardFolder(
             platform.project.work / dataset / round_, digest_text(plan_version.digest, engine.info.generator_id)
         )

@@ -6,16 +6,24 @@ Here: the order, and collecting verdicts. Not here: the rules themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
 
+from synth_assets.discriminators.arithmetic import Arithmetic
+from synth_assets.discriminators.contamination import Contamination
+from synth_assets.discriminators.custom import build_custom
 from synth_assets.discriminators.duplicates import Duplicates
+from synth_assets.discriminators.judge import Judge
 from synth_assets.discriminators.labels import Labels
 from synth_assets.discriminators.leakage import Leakage
 from synth_assets.discriminators.personal_data import PersonalData
 from synth_assets.discriminators.protocol import VERDICT_SCHEMA, Discriminator
 from synth_assets.discriminators.rules import RecordRules, TextRules
+from synth_assets.errors import SpecError
+from synth_assets.generation.allowance import Allowance
+from synth_assets.generation.language.protocol import LanguageModel
 from synth_assets.records import TRAIN, polars_schema
 from synth_assets.spec import DatasetSpec
 
@@ -36,11 +44,13 @@ class Cascade:
     discriminators: tuple[Discriminator, ...]
 
     @classmethod
-    def build(cls, spec: DatasetSpec, seeds: pl.DataFrame, earlier: pl.DataFrame | None) -> Cascade:
+    def build(cls, spec: DatasetSpec, seeds: pl.DataFrame, earlier: pl.DataFrame | None, root: Path) -> Cascade:
         """Return the cascade of a round; `earlier`: the accepted rows of earlier rounds (None: there are none).
 
-        Thresholds come from the train split alone; duplicates and leaks are sought in all splits.
+        Thresholds come from the train split alone; duplicates and leaks are sought in all splits. `root`: the project's
+        folder, from which the paths of benchmarks count. The judge needs a model and comes with `with_judge`.
         """
+        train = seeds.filter(pl.col("split") == TRAIN)
         nothing = pl.DataFrame(schema=_known_schema(spec))
         known = nothing if earlier is None else earlier.select(*nothing.columns)
         texts: list[Discriminator] = [TextRules(spec)]
@@ -54,9 +64,16 @@ class Cascade:
             *(texts if has_text else []),
             Duplicates(spec, known, seeds),
             *([Leakage(spec, seeds)] if has_text else []),
-            *([Labels.fit(spec, seeds.filter(pl.col("split") == TRAIN))] if labeled else []),
+            *([Contamination.build(spec, root)] if spec.quality.benchmarks else []),
+            *([Arithmetic(spec)] if spec.verification and spec.verification.kind == "arithmetic" else []),
+            *([Labels.fit(spec, train)] if labeled else []),
+            *build_custom(spec, train),
         ]
         return cls(spec, tuple(discriminators))
+
+    def with_judge(self, model: LanguageModel, allowance: Allowance) -> Cascade:
+        """Return the cascade with the spec's judge at its end, who asks `model`."""
+        return replace(self, discriminators=(*self.discriminators, Judge.build(self.spec, model, allowance)))
 
     def judge(self, candidates: pl.DataFrame, kept: pl.DataFrame) -> Filtering:
         """Filter a wave; `kept` are the survivors of the round's earlier waves, of which it must be no duplicate."""
@@ -77,6 +94,11 @@ def run_cascade(candidates: pl.DataFrame, cascade: Sequence[Discriminator]) -> F
         if survivors.is_empty():
             break
         judged = discriminator.judge(survivors)
+        if not judged["example_id"].equals(survivors["example_id"]):
+            raise SpecError(
+                f"discriminator {discriminator.name}: judge() must return one row a candidate, in their order; it got "
+                f"{survivors.height:,} and returned {judged.height:,}"
+            )
         verdicts.append(
             judged.with_columns(discriminator=pl.lit(discriminator.name), version=pl.lit(discriminator.version)).select(
                 *VERDICT_SCHEMA

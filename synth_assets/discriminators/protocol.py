@@ -33,7 +33,7 @@ class Discriminator(Protocol):
     def judge(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """Return one row a candidate, in order: example_id, passed, score, threshold, reason, evidence.
 
-        reason and evidence are empty for what passed.
+        reason is empty for what passed; evidence too, but for a judge, who always says why.
         """
         ...
 

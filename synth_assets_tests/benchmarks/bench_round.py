@@ -50,7 +50,7 @@ def main() -> None:
     marks.append(("generate", time.perf_counter()))
     candidates = as_candidates(spec, plan, requests, completions, engine.info)
     marks.append(("ids and lineage", time.perf_counter()))
-    cascade = Cascade.build(spec, seeds, None)
+    cascade = Cascade.build(spec, seeds, None, Path.cwd())
     marks.append(("fit cascade", time.perf_counter()))
     judged = cascade.judge(candidates, candidates.clear())
     marks.append(("judge", time.perf_counter()))

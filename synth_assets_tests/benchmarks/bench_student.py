@@ -9,6 +9,7 @@ the discriminators, mixes at the spec's share, and scores students on the sealed
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -49,7 +50,7 @@ def main() -> None:
         counts = {s: 2 * n for s, n in plan.strata.select("stratum", "target").iter_rows()}
         requests = build_requests(spec, "r000", train, counts, {})
         candidates = as_candidates(spec, plan, requests, pl.concat(list(engine.generate(requests))), engine.info)
-        survivors = Cascade.build(spec, seeds, None).judge(candidates, candidates.clear()).survivors
+        survivors = Cascade.build(spec, seeds, None, Path.cwd()).judge(candidates, candidates.clear()).survivors
         wanted = pl.col("stratum").replace_strict(dict(plan.strata.select("stratum", "target").iter_rows()))
         kept = survivors.filter(pl.int_range(pl.len()).over("stratum") < wanted)
         corpus = mix_corpus(spec, seeds, kept.with_columns(review_status=pl.lit("none"))).rows

@@ -21,11 +21,11 @@ import polars as pl
 
 from synth_assets.discriminators.cascade import Cascade
 from synth_assets.generation.allowance import Allowance
+from synth_assets.generation.language.engine import RecordEngine
 from synth_assets.generation.planner import Pins, plan_round
-from synth_assets.generation.record_engine import RecordEngine
 from synth_assets.generation.requests import build_requests
 from synth_assets.generation.shards import ShardFolder
-from synth_assets.generation.vllm_engine import VllmModel, open_vllm
+from synth_assets.generation.vllm.engine import VllmModel, open_vllm
 from synth_assets.generation.waves import as_candidates
 from synth_assets.records import RELEASABLE, TRAIN, add_real_ids
 from synth_assets.spec import DatasetSpec, parse_spec
@@ -134,7 +134,7 @@ def whole_step(
         began = time.perf_counter()
         allowance = Allowance()
         engine = RecordEngine(spec, model, seeds, allowance)
-        cascade = Cascade.build(spec, seeds, None)
+        cascade = Cascade.build(spec, seeds, None, Path.cwd())
         completions = ShardFolder(Path(folder), "bench").complete(
             engine,
             requests,
