@@ -1,12 +1,14 @@
 """Label consistency: does the example read like the label it was made for?
 
-Here: one linear model fitted on real training rows, and its calibrated threshold. Not here: the student that measures
+Here: the model of labels, fitted on real training rows, and its threshold. Not here: the student that measures
 a corpus (monitoring/student.py), the automated reviewer (review/automated.py).
 """
 
 from __future__ import annotations
 
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,21 +20,25 @@ from synth_assets.records import content_text_expression, derive_seed, digest_te
 from synth_assets.spec import NUMERIC_TYPES, DatasetSpec
 
 _FOLDS = 4
+_CHUNK = 1 << 15  # rows scored at a time: bounds the matrix of scores
+_SMOOTHING = 0.05
+_TEXT_PARTS = ("words", "pieces")
 _LEAST_ROWS = 20
-_WORD = r"\S+"
+_WORD = r"(?u)\b\w+\b|[^\w\s]"
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Rejects a candidate whose label's decision margin is lower than almost every real row reaches out of fold.
+    """Rejects a candidate whose stated label is less plausible than that of almost every real row, seen out of fold.
 
-    margin = decision score of the stated label − best score of another label. threshold = the `label_false_reject`
-    quantile of the margins that real training rows get from models that did not see them. Candidates with a label no
-    training row has pass: there is nothing to compare with.
+    Plausibility of a label: of texts, its log-probability by a linear support vector machine and a multinomial naive
+    Bayes model together (a product of experts); of tables, the margin of the machine's score over the best other label.
+    threshold = the `label_false_reject` quantile of what real training rows get from models that did not see them.
+    Candidates with a label no training row has pass: there is nothing to compare with.
     """
 
     spec: DatasetSpec
-    model: Any
+    model: LabelModel | None
     threshold: float
     version: str
     name: str = "labels"
@@ -46,57 +52,129 @@ class Labels:
         target = spec.target_field.name
         known = train.filter(pl.col(target).is_not_null())
         version = digest_text(
-            "labels-1", spec.quality.label_false_reject, *sorted(known["example_id"].to_list()), size=6
+            "labels-2", spec.quality.label_false_reject, *sorted(known["example_id"].to_list()), size=6
         )
         labels = known[target].cast(pl.String).to_numpy().astype(str)
         if known.height < _LEAST_ROWS or len(set(labels)) < 2:
             return cls(spec, None, -np.inf, version)
         folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=derive_seed(spec.seed, "labels") % 2**32)
-        margins = []
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
             splits = list(folds.split(labels, labels))
-        for fit_rows, test_rows in splits:
-            model = _fit_model(spec, known[fit_rows], labels[fit_rows])
-            margins.append(_margins(model, spec, known[test_rows], labels[test_rows]))
-        seen = np.concatenate(margins)
+
+        def fit_and_test(rows: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+            model = LabelModel.fit(spec, known[rows[0]], labels[rows[0]])
+            return model.rate(known[rows[1]], labels[rows[1]])[0]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # liblinear works outside the interpreter's lock
+            final = pool.submit(LabelModel.fit, spec, known, labels)
+            seen = np.concatenate(list(pool.map(fit_and_test, splits)))
         seen = seen[np.isfinite(seen)]
         threshold = float(np.quantile(seen, spec.quality.label_false_reject)) if seen.size else -np.inf
-        return cls(spec, _fit_model(spec, known, labels), threshold, version)
+        return cls(spec, final.result(), threshold, version)
 
     def judge(self, candidates: pl.DataFrame) -> pl.DataFrame:
         assert self.spec.target_field is not None
         labels = candidates[self.spec.target_field.name].cast(pl.String).fill_null("").to_numpy().astype(str)
-        if self.model is None:
-            margins, best = np.full(len(labels), np.inf), labels
-        else:
-            margins, best = _margins_and_best(self.model, self.spec, candidates, labels)
+        plausible, best = np.full(len(labels), np.inf), labels
+        if self.model is not None and len(labels):
+            parts = [
+                self.model.rate(candidates[start : start + _CHUNK], labels[start : start + _CHUNK])
+                for start in range(0, len(labels), _CHUNK)
+            ]
+            plausible, best = (np.concatenate(each) for each in zip(*parts, strict=True))
         judged = candidates.select("example_id").with_columns(
-            _margin=pl.Series(margins),
+            _plausible=pl.Series(plausible),
             _best=pl.Series(best, dtype=pl.String),
             _label=pl.Series(labels, dtype=pl.String),
         )
         return verdicts_of(
             judged,
-            passed=pl.col("_margin") >= self.threshold,
-            score=pl.col("_margin"),
+            passed=pl.col("_plausible") >= self.threshold,
+            score=pl.col("_plausible"),
             threshold=self.threshold,
             reason=pl.lit("label_implausible"),
             evidence=pl.format("stated {}, reads like {}", "_label", "_best"),
         )
 
 
-def _fit_model(spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray) -> Any:
+@dataclass(frozen=True)
+class LabelModel:
+    """What tells labels apart: fitted scikit-learn parts; `bayes` is None without text, of whose features it takes all.
+
+    names: the labels, in the order of every score.
+    """
+
+    spec: DatasetSpec
+    features: Any
+    linear: Any
+    bayes: Any
+    text_features: int
+
+    @property
+    def names(self) -> np.ndarray:
+        return self.linear.classes_
+
+    @classmethod
+    def fit(cls, spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray) -> LabelModel:
+        """Fit on rows with their labels, shape (rows,)."""
+        from sklearn.naive_bayes import MultinomialNB
+        from sklearn.svm import LinearSVC
+
+        features = _make_features(spec)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
+            matrix = features.fit_transform(_features(spec, rows))
+            linear = LinearSVC(random_state=derive_seed(spec.seed, "labels") % 2**32).fit(matrix, labels)
+        text = [part for name, part, _ in features.transformers_ if name in _TEXT_PARTS]
+        count = sum(len(part.vocabulary_) for part in text)
+        bayes = MultinomialNB(alpha=_SMOOTHING, fit_prior=False).fit(matrix[:, :count], labels) if count else None
+        return cls(spec, features, linear, bayes, count)
+
+    def score(self, rows: pl.DataFrame) -> np.ndarray:
+        """Return the score of every label: log-probabilities of texts, decision scores of tables; (rows, labels)."""
+        matrix = self.features.transform(_features(self.spec, rows))
+        scores = np.asarray(self.linear.decision_function(matrix), dtype=np.float64)
+        if scores.ndim == 1:
+            scores = np.stack([-scores, scores], axis=1)
+        if self.bayes is None:
+            return scores
+        together = _normalize(scores) + _normalize(self.bayes.predict_joint_log_proba(matrix[:, : self.text_features]))
+        return _normalize(together)
+
+    def rate(self, rows: pl.DataFrame, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return how plausible each row's label is, ∞ where it is not known, and the most plausible label."""
+        scores = self.score(rows)
+        position = {label: place for place, label in enumerate(self.names)}
+        stated = np.array([position.get(label, -1) for label in labels], dtype=np.int64)
+        row = np.arange(len(labels))
+        own = np.where(stated >= 0, scores[row, stated], np.inf)
+        best = self.names[scores.argmax(axis=1)]
+        if self.bayes is not None:
+            return own, best
+        scores[row[stated >= 0], stated[stated >= 0]] = -np.inf
+        return own - scores.max(axis=1), best
+
+
+def _normalize(scores: np.ndarray) -> np.ndarray:
+    """Return scores as log-probabilities over the labels, shape (rows, labels)."""
+    from scipy.special import log_softmax
+
+    return log_softmax(scores, axis=1)
+
+
+def _make_features(spec: DatasetSpec) -> Any:
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
-    from sklearn.svm import LinearSVC
 
     parts: list[tuple[str, Any, Any]] = []
     if spec.text_fields:
-        parts.append(("text", TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD), "_text"))
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD)
+        pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True)
+        parts += zip(_TEXT_PARTS, (words, pieces), ("_text", "_text"), strict=True)
     numbers, categories = _feature_names(spec)
     if numbers:
         impute = SimpleImputer(strategy="median", keep_empty_features=True)
@@ -105,10 +183,7 @@ def _fit_model(spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray) -> Any
         parts.append(("categories", OneHotEncoder(handle_unknown="ignore", min_frequency=2), categories))
     if not parts:
         raise ValueError("no features to judge a label by")
-    model = make_pipeline(ColumnTransformer(parts), LinearSVC(random_state=derive_seed(spec.seed, "labels") % 2**32))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
-        return model.fit(_features(spec, rows), labels)
+    return ColumnTransformer(parts, sparse_threshold=1.0)
 
 
 def _feature_names(spec: DatasetSpec) -> tuple[list[str], list[str]]:
@@ -125,22 +200,3 @@ def _features(spec: DatasetSpec, rows: pl.DataFrame) -> Any:
         *(pl.col(name).cast(pl.Float64) for name in numbers),
         *(pl.col(name).cast(pl.String).fill_null("(none)") for name in categories),
     ).to_pandas()
-
-
-def _margins(model: Any, spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray) -> np.ndarray:
-    return _margins_and_best(model, spec, rows, labels)[0]
-
-
-def _margins_and_best(
-    model: Any, spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    scores = np.asarray(model.decision_function(_features(spec, rows)), dtype=np.float64)
-    if scores.ndim == 1:
-        scores = np.stack([-scores, scores], axis=1)
-    position = {label: i for i, label in enumerate(model.classes_)}
-    stated = np.array([position.get(label, -1) for label in labels])
-    row = np.arange(len(labels))
-    own = np.where(stated >= 0, scores[row, stated], np.inf)
-    others = scores.copy()
-    others[row[stated >= 0], stated[stated >= 0]] = -np.inf
-    return own - others.max(axis=1), model.classes_[scores.argmax(axis=1)]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import polars as pl
 
+from synth_assets.discriminators.common_language import CommonLanguage
 from synth_assets.discriminators.protocol import verdicts_of
 from synth_assets.records import RELEASABLE, SYNTHESIS_ONLY, content_text_expression, digest_text
 from synth_assets.similarity import NgramIndex, find_ngrams, index_ngrams
@@ -30,12 +32,15 @@ class Leakage:
 
     private_leak: spec.quality.leak_ngram_private words or more with a synthesis_only seed, unless at least
     COMMON_RELEASABLE_SEEDS releasable seeds hold the same words. leak: spec.quality.leak_ngram words or more with a
-    releasable seed, unless at least COMMON_SEEDS seeds hold them. Seeds of one cluster count once: a text that lies
-    in three versions among the seeds is still one text. Words are the tokens of similarity.ngram_matches.
+    releasable seed, unless at least COMMON_SEEDS seeds hold them, or unless two people would write them of
+    themselves: the span is likelier than exp(−spec.quality.leak_surprise) among the other seeds of the stratum, and
+    the seed was not shown to the model. Seeds of one cluster count once: a text that lies in three versions among the
+    seeds is still one text. Words are the tokens of similarity.ngram_matches.
 
-    `seeds`: example_id, disposition, cluster (optional) and the content columns. score = words of the longest span
-    found, 0 for what passed; threshold = the number of words of the rule that was broken. evidence:
-    {"match": example_id, "ngram": "…"}, for a private leak {"match": example_id, "words": n} without the text.
+    `seeds`: example_id, stratum, disposition, cluster (optional) and the content columns; candidates: stratum and
+    prompted_by too, where they are known. score = words of the longest span found, 0 for what passed; threshold = the
+    number of words of the rule that was broken. evidence: {"match": example_id, "ngram": "…", "surprise": nats}, for a
+    private leak {"match": example_id, "words": n} without the text.
     """
 
     spec: DatasetSpec
@@ -44,17 +49,21 @@ class Leakage:
 
     @property
     def version(self) -> str:
-        settings = self.spec.model_dump_json(include={"fields": True, "quality": {"leak_ngram", "leak_ngram_private"}})
-        return digest_text("leakage-1", settings, size=6)
+        settings = self.spec.model_dump_json(
+            include={"fields": True, "quality": {"leak_ngram", "leak_ngram_private", "leak_surprise"}}
+        )
+        return digest_text("leakage-2", settings, size=6)
 
     def judge(self, candidates: pl.DataFrame) -> pl.DataFrame:
         texts = _texts(candidates, self.spec)
-        public, private = find_ngrams(texts, self._public), find_ngrams(texts, self._private)
+        public, private = self._find_public(candidates, texts), find_ngrams(texts, self._private)
         rows = candidates.select("example_id").with_row_index("row")
         ids, private_ids = self._of(RELEASABLE)["example_id"], self._of(SYNTHESIS_ONLY)["example_id"]
         judged = (
             rows.join(
-                public.select("row", "ngram", "words", match=ids.gather(public["reference_row"])), on="row", how="left"
+                public.select("row", "ngram", "words", "surprise", match=ids.gather(public["reference_row"])),
+                on="row",
+                how="left",
             )
             .join(
                 private.select("row", "words", match=private_ids.gather(private["reference_row"])),
@@ -73,10 +82,30 @@ class Leakage:
             reason=pl.when(is_private).then(pl.lit("private_leak")).otherwise(pl.lit("leak")),
             evidence=pl.when(is_private)
             .then(pl.struct(match="match_private", words="words_private").struct.json_encode())
-            .otherwise(pl.struct("match", pl.col("ngram").str.head(_MOST_CHARACTERS)).struct.json_encode()),
+            .otherwise(
+                pl.struct(
+                    "match", pl.col("ngram").str.head(_MOST_CHARACTERS), pl.col("surprise").round(1)
+                ).struct.json_encode()
+            ),
         )
         threshold = pl.when(reason="private_leak").then(float(self._private.words)).otherwise("threshold")
         return verdicts.with_columns(threshold=threshold)
+
+    def _find_public(self, candidates: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
+        """Return the spans shared with releasable seeds (row, reference_row, ngram, words, surprise) that are leaks."""
+        found = find_ngrams(texts, self._public)
+        seeds = self._of(RELEASABLE).select("example_id", "stratum")[found["reference_row"]]
+        rows = candidates[found["row"]]
+        strata = rows["stratum"] if "stratum" in rows.columns else seeds["stratum"]
+        surprise = self._language.surprise(found["ngram"], found["reference_row"].to_numpy(), strata)
+        found = found.with_columns(surprise=pl.Series(surprise, dtype=pl.Float64))
+        was_shown = np.zeros(found.height, dtype=bool)
+        if "prompted_by" in rows.columns:
+            shown = rows.select("prompted_by").with_columns(match=seeds["example_id"])
+            was_shown = (
+                shown.select(pl.col("match").is_in(pl.col("prompted_by")).fill_null(False)).to_series().to_numpy()
+            )
+        return found.filter((pl.col("surprise") >= self.spec.quality.leak_surprise) | was_shown)
 
     def _of(self, disposition: str) -> pl.DataFrame:
         return self.seeds.filter(pl.col("disposition") == disposition)
@@ -90,6 +119,12 @@ class Leakage:
         words = self.spec.quality.leak_ngram
         everything = self._index(self.seeds, words)
         return self._index(self._of(RELEASABLE), words).without(everything, spread=COMMON_SEEDS)
+
+    @cached_property
+    def _language(self) -> CommonLanguage:
+        seeds = self._of(RELEASABLE)
+        clusters = seeds["cluster"] if "cluster" in seeds.columns else seeds["example_id"]
+        return CommonLanguage.fit(self._public, clusters, seeds["stratum"])
 
     @cached_property
     def _private(self) -> NgramIndex:

@@ -12,7 +12,7 @@ from synth_assets.discriminators.leakage import Leakage
 from synth_assets.records import SYNTHESIS_ONLY
 from synth_assets_tests.builders import seed_rows, text_spec
 
-SPEC = text_spec(quality={"leak_ngram": 6, "leak_ngram_private": 4})
+SPEC = text_spec(quality={"leak_ngram": 6, "leak_ngram_private": 4, "leak_surprise": 0})
 PUBLIC = {"text": "My new green card has not arrived at our holiday house in Norway.", "intent": "pay"}
 PRIVATE = {
     "text": "Mrs Olsen of Harbor Street fears that her neighbor reads her letters.",
@@ -41,10 +41,9 @@ def test_a_long_span_of_a_seed_is_a_leak_with_its_length_and_words() -> None:
     seeds = seeds_of(PUBLIC)
     verdict = judge("Oh, MY NEW green card has not arrived, why?", seeds=seeds).row(0, named=True)
     assert (verdict["passed"], verdict["reason"], verdict["score"], verdict["threshold"]) == (False, "leak", 7.0, 6.0)
-    assert json.loads(verdict["evidence"]) == {
-        "match": seeds["example_id"][0],
-        "ngram": "my new green card has not arrived",
-    }
+    told = json.loads(verdict["evidence"])
+    assert told.pop("surprise") > 0
+    assert told == {"match": seeds["example_id"][0], "ngram": "my new green card has not arrived"}
 
 
 def test_a_span_below_the_limit_passes() -> None:
@@ -78,6 +77,51 @@ def test_words_that_three_seeds_hold_are_common_language() -> None:
     text = "hello could you please tell me how this works"
     assert reasons(text, seeds=seeds_of(*rows[:2])) == ["leak"]
     assert reasons(text, seeds=seeds_of(*rows)) == [""]
+
+
+COMMON = "could you please tell me how"
+LENIENT = text_spec(quality={"leak_ngram": 6, "leak_surprise": 25})
+
+
+def chorus(intent: str) -> list[dict[str, Any]]:
+    """Rows from which the words of COMMON are likely, though none holds all six in a row but the first."""
+    ends = ("pay the fee", "call a person", "sell the car", "block it")
+    parts = ("could you please {}", "please tell me {}", "tell me how {}", "you please tell {}")
+    return [{"text": f"{COMMON} this is done", "intent": intent}] + [
+        {"text": part.format(end) + f" number {i}", "intent": intent}
+        for part in parts
+        for end in ends
+        for i in range(5)
+    ]
+
+
+def test_a_span_that_anybody_would_write_is_no_leak_unless_the_model_was_shown_the_seed() -> None:
+    seeds = seed_rows(LENIENT, chorus("ask"))
+    frame = pl.DataFrame({"example_id": ["c"], "text": [f"hello {COMMON} it works"], "intent": ["ask"]})
+    frame = frame.with_columns(stratum=pl.lit("ask"))
+    assert Leakage(SPEC, seeds).judge(frame)["reason"].to_list() == ["leak"]
+    assert Leakage(LENIENT, seeds).judge(frame)["reason"].to_list() == [""]
+    shown = frame.with_columns(prompted_by=pl.Series([["other", seeds["example_id"][0]]]))
+    assert Leakage(LENIENT, seeds).judge(shown)["reason"].to_list() == ["leak"]
+
+
+def test_what_is_common_in_another_stratum_alone_is_more_of_a_surprise_here() -> None:
+    elsewhere = [{"text": f"the weather is fine on day {i}", "intent": "weather"} for i in range(200)]
+    leakage = Leakage(SPEC, seed_rows(SPEC, [*chorus("ask"), *elsewhere]))
+    frame = pl.DataFrame({"example_id": ["a", "b"], "text": [COMMON, COMMON], "stratum": ["ask", "weather"]})
+    surprise = [json.loads(told)["surprise"] for told in leakage.judge(frame)["evidence"]]
+    assert surprise[0] < surprise[1] - 5
+
+
+def test_what_the_seeds_own_cluster_repeats_does_not_make_it_common() -> None:
+    rare = "a violet otter plays chess with my aunt"
+    rows = [{"text": f"{rare} {i} {word}", "intent": "ask"} for i, word in enumerate(("today", "now", "later"))]
+    seeds = seed_rows(LENIENT, [*rows, *chorus("ask")])
+    seeds = seeds.with_columns(
+        cluster=pl.when(pl.col("text").str.contains("otter")).then(pl.lit("one")).otherwise("cluster")
+    )
+    frame = pl.DataFrame({"example_id": ["c"], "text": [rare], "stratum": ["ask"]})
+    assert Leakage(LENIENT, seeds).judge(frame)["reason"].to_list() == ["leak"]
 
 
 def test_seeds_of_one_cluster_count_once() -> None:
