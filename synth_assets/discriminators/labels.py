@@ -6,9 +6,7 @@ a corpus (monitoring/student.py), the automated reviewer (review/automated.py).
 
 from __future__ import annotations
 
-import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,16 +60,14 @@ class Labels:
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
             splits = list(folds.split(labels, labels))
 
-        def fit_and_test(rows: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-            model = LabelModel.fit(spec, known[rows[0]], labels[rows[0]])
-            return model.rate(known[rows[1]], labels[rows[1]])[0]
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # liblinear works outside the interpreter's lock
-            final = pool.submit(LabelModel.fit, spec, known, labels)
-            seen = np.concatenate(list(pool.map(fit_and_test, splits)))
+        parts = []
+        for fit_rows, test_rows in splits:  # not in threads: liblinear's draws come from one generator of the process
+            model = LabelModel.fit(spec, known[fit_rows], labels[fit_rows])
+            parts.append(model.rate(known[test_rows], labels[test_rows])[0])
+        seen = np.concatenate(parts)
         seen = seen[np.isfinite(seen)]
         threshold = float(np.quantile(seen, spec.quality.label_false_reject)) if seen.size else -np.inf
-        return cls(spec, final.result(), threshold, version)
+        return cls(spec, LabelModel.fit(spec, known, labels), threshold, version)
 
     def judge(self, candidates: pl.DataFrame) -> pl.DataFrame:
         assert self.spec.target_field is not None
