@@ -53,18 +53,9 @@ def print_summary(console: Console, project: Project, dataset: str) -> None:
 def _print_funnel(console: Console, lake: Lake, dataset: str, round_: str) -> None:
     verdicts = lake.read("verdicts", dataset, round_)
     funnel = count_funnel(lake.require("candidates", dataset, round_).rows(), verdicts)
-    reasons = (
-        verdicts.filter(~pl.col("passed"))
-        .group_by("discriminator", "reason")
-        .len()
-        .sort("len", descending=True)
-        .group_by("discriminator", maintain_order=True)
-        .agg(text=pl.format("{} {}", "reason", "len").str.join(", "))
-    )
-    why = dict(reasons.iter_rows())
     table = Table("stage", "rows", "rejected for", box=None, title="funnel", title_justify="left")
-    for stage, count in funnel.iter_rows():
-        table.add_row(stage, f"{count:,}", escape(why.get(stage, "")))
+    for stage, count, why in funnel.iter_rows():
+        table.add_row(stage, f"{count:,}", escape(why))
     strata = lake.read("filtered", dataset, round_, "strata")
     kept, short = int(strata["kept"].sum()), int(strata["shortfall"].sum())
     table.add_row(

@@ -33,7 +33,7 @@ REVIEW = (
     "round_close",
     "method_card",
 )
-ROUND_MODELS = ("funnel", "lineage", "mix_ledger")
+ROUND_MODELS = ("funnel", "lineage", "mix_ledger", "rejections")
 DATASET_MODELS = ("generator_ledger", "review_ledger", "cost_ledger", "round_trends")
 
 seeds_job = dg.define_asset_job(

@@ -183,7 +183,7 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
             "reserve": result.filtered.height - kept,
             "yield": result.filtered.height / max(result.candidates.height, 1),
             "shortfall": int(result.strata["shortfall"].sum()),
-            "funnel": plot_markdown("funnel", plot_funnel(funnel)),
+            "funnel": plot_markdown("funnel", plot_funnel(funnel, result.strata)),
         },
     )
     shards.remove()

@@ -110,10 +110,20 @@ def run_cascade(candidates: pl.DataFrame, cascade: Sequence[Discriminator]) -> F
 
 
 def count_funnel(made: int, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Return stage, count: the candidates, then how many were left after each discriminator, in cascade order."""
+    """Return stage, count, why: the candidates, then what each discriminator left and its reasons, commonest first."""
     passed = verdicts.group_by("discriminator", maintain_order=True).agg(count=pl.col("passed").sum().cast(pl.Int64))
-    start = pl.DataFrame({"stage": ["candidates"], "count": [made]}, schema={"stage": pl.String, "count": pl.Int64})
-    return pl.concat([start, passed.rename({"discriminator": "stage"})])
+    reasons = (
+        verdicts.filter(~pl.col("passed"))
+        .group_by("discriminator", "reason")
+        .len()
+        .sort("len", "reason", descending=[True, False])
+        .group_by("discriminator", maintain_order=True)
+        .agg(why=pl.format("{} {}", "reason", "len").str.join(", "))
+    )
+    stages = passed.join(reasons, on="discriminator", how="left", maintain_order="left")
+    schema = {"stage": pl.String, "count": pl.Int64, "why": pl.String}
+    start = pl.DataFrame({"stage": ["candidates"], "count": [made], "why": [""]}, schema=schema)
+    return pl.concat([start, stages.rename({"discriminator": "stage"}).with_columns(pl.col("why").fill_null(""))])
 
 
 def _with_quality(survivors: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:

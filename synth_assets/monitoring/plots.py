@@ -21,6 +21,7 @@ WIDTH, HEIGHT, DPI = 6.4, 3.6, 150
 MAX_ROWS = 12
 MAX_NAMED_STRATA = 14
 MAX_PANELS = 6
+_CHARACTERS_OF_A_BAR = 33  # of the smallest print, in the longest bar of the funnel
 PANELS = (
     "c2st_accuracy",
     "distinct_2_drop",
@@ -167,21 +168,46 @@ def plot_student(report: Report) -> bytes:
     return _render(figure)
 
 
-def plot_funnel(counts: pl.DataFrame) -> bytes:
-    """Draw how many rows each stage left. counts: stage, count, from first to last stage."""
+def plot_funnel(counts: pl.DataFrame, strata: pl.DataFrame | None = None) -> bytes:
+    """Draw how many rows each stage left and why it rejected the others, and the yield of the poorest strata.
+
+    counts: stage, count, why (optional, text), from first to last stage. strata: stratum, candidates, kept, reserve.
+    """
     figure = _make_figure("Funnel: rows from stage to stage")
-    axes = figure.subplots()
+    if strata is None or strata.height < 2:
+        axes = figure.subplots()
+    else:
+        axes, right = figure.subplots(1, 2, width_ratios=[2.2, 1])
+        _draw_yields(right, strata)
+    whys = counts["why"].to_list() if "why" in counts.columns else [""] * counts.height
     names, values = [_short(name) for name in counts["stage"].to_list()], counts["count"].to_list()
     first = values[0] if values and values[0] else 1
     axes.barh(range(len(values)), values, color=[BLUE] * max(len(values) - 1, 0) + [GREEN], height=0.68)
-    for place, value in enumerate(values):
-        axes.text(value, place, f"  {value:,}  ({value / first:.0%})", va="center", fontsize=8.5, color=INK)
+    for place, (value, why) in enumerate(zip(values, whys, strict=True)):
+        told = f"  {value:,}  ({value / first:.0%})"
+        axes.text(value, place, told, va="center", fontsize=8.5, color=INK)
+        room = int(_CHARACTERS_OF_A_BAR * value / first)
+        if why and room > len(why.split(" ")[0]):
+            axes.text(first * 0.01, place, _short(f"− {why}", room), va="center", fontsize=6.5, color="white")
     _label_rows(axes, names)
     axes.set_xlabel("rows (share of the first stage)")
     axes.xaxis.set_major_formatter(_thousands)
     axes.margins(x=0.24)
     axes.set_xlim(0, None)
     return _render(figure)
+
+
+def _draw_yields(axes: Any, strata: pl.DataFrame) -> None:
+    """Draw the share of a stratum's candidates that passed, for the strata with the smallest."""
+    made = strata.filter(pl.col("candidates") > 0)
+    shares = made.with_columns(share=(pl.col("kept") + pl.col("reserve")) / pl.col("candidates"))
+    poorest = shares.sort("share", "stratum").head(MAX_ROWS)
+    places = range(poorest.height)
+    axes.barh(places, poorest["share"].to_list(), color=SKY, height=0.68)
+    _label_rows(axes, [_short(name, 18) for name in poorest["stratum"].to_list()])
+    axes.tick_params(axis="y", labelsize=7)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("yield" if shares.height <= MAX_ROWS else f"yield (lowest {MAX_ROWS})")
 
 
 def plot_trends(frame: pl.DataFrame) -> bytes:

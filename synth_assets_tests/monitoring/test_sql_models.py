@@ -586,6 +586,7 @@ def test_the_shipped_models_are_described_typed_and_tested(shipped: dict[str, Sq
         "generator_ledger",
         "lineage",
         "mix_ledger",
+        "rejections",
         "review_ledger",
         "round_trends",
     ]
@@ -623,7 +624,7 @@ def test_other_data_sets_and_rounds_change_nothing(shipped: dict[str, SqlModel],
             version = lake.current(asset, "support", round_)
             if version is not None:
                 alone.write(asset, "support", round_, {name: version.read(name) for name in version.manifest["tables"]})
-    for name in ("funnel", "lineage", "mix_ledger"):
+    for name in ("funnel", "lineage", "mix_ledger", "rejections"):
         both = [run_model(shipped[name], where, "support", "r000") for where in (lake, alone)]
         assert digest_tables({"rows": both[0]}) == digest_tables({"rows": both[1]}), name
 
