@@ -174,9 +174,9 @@ class SourceSpec(_Model):
     )
     uri: str | None = Field(
         default=None,
-        pattern=r"^sklearn:[a-z_]+$",
-        description="A bundled scikit-learn set instead of files: sklearn:breast_cancer, sklearn:digits, sklearn:iris, "
-        "sklearn:wine, sklearn:diabetes.",
+        pattern=r"^(sklearn|python):[a-z_]+$",
+        description="A bundled set: sklearn:breast_cancer, sklearn:digits, sklearn:iris, sklearn:wine, "
+        "sklearn:diabetes, or python:doctests (functions of Python's own library). Files that are named are read too.",
     )
     csv: CsvSpec = Field(default_factory=CsvSpec, description="CSV dialect.")
     license: str = Field(
@@ -359,12 +359,12 @@ class QualitySpec(_Model):
     leak_ngram: int = Field(default=8, ge=3, le=50, description="Words in a row shared with a seed that make a leak.")
     leak_ngram_private: int = Field(default=5, ge=2, le=50, description="The same for synthesis_only seeds.")
     leak_surprise: float = Field(
-        default=25.0,
+        default=27.0,
         ge=0,
         description="Nats from which such a span is no common phrase of its stratum; 0 makes every span a leak.",
     )
     label_false_reject: float = Field(
-        default=0.006,
+        default=0.005,
         gt=0,
         lt=0.5,
         description="Share of real rows that the label model may wrongly reject; sets its threshold.",

@@ -61,6 +61,19 @@ def preview(
 
 
 @app.command()
+def contract(
+    dataset: Dataset,
+    false_rejects: Annotated[
+        float, typer.Option(help="Share of real rows that each threshold may reject.", min=0, max=0.5)
+    ] = 0.005,
+) -> None:
+    """Show what each threshold would reject of real rows, and propose the quality contract from that."""
+    from synth_assets.cli.contract import propose_contract
+
+    propose_contract(console, find_project(), dataset, false_rejects)
+
+
+@app.command()
 def run(
     dataset: Dataset,
     rounds: Annotated[int, typer.Option(help="Rounds in all; 0 takes dataset.yaml's.", min=0)] = 0,

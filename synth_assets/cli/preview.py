@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from synth_assets.discriminators.cascade import Cascade
+from synth_assets.discriminators.cascade import Cascade, Known
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.engines import open_engine, open_judge
 from synth_assets.generation.estimate import Estimate, Sample, estimate_round
@@ -45,8 +45,7 @@ def draft_candidates(project: Project, dataset: str, count: int) -> Draft:
     The engine is asked for a few requests more beforehand, so that what it does once is not counted in the seconds.
     """
     spec = project.spec(dataset)
-    raw = add_real_ids(read_seeds(spec, project.seed_folder(dataset)).rows, spec)
-    seeds = split_seeds(raw, audit_liabilities(raw, spec).rows, spec).rows
+    seeds = read_split_seeds(project, dataset)
     train = seeds.filter(pl.col("split") == TRAIN)
     plan = plan_round(spec, "r000", seeds, Pins("", "", ""), accepted_before={})
     settings = plan.settings.row(0, named=True)
@@ -64,7 +63,7 @@ def draft_candidates(project: Project, dataset: str, count: int) -> Draft:
         seconds = time.perf_counter() - began
         candidates = as_candidates(spec, plan, requests, completions, engine.info)
         info = engine.info
-        cascade = Cascade.build(spec, seeds, None, project.root)
+        cascade = Cascade.build(spec, Known(seeds, project.root))
         if spec.judge is not None:
             cascade = cascade.with_judge(stack.enter_context(open_judge(spec, engine, project.root)), allowance)
         spent, began = allowance.spent_tokens, time.perf_counter()
@@ -74,6 +73,13 @@ def draft_candidates(project: Project, dataset: str, count: int) -> Draft:
             seconds += time.perf_counter() - began
     sample = Sample(requests.height, judged.survivors.height, tokens, seconds)
     return Draft(candidates, judged.verdicts, info, int(settings["target"]), sample, settings["note"])
+
+
+def read_split_seeds(project: Project, dataset: str) -> pl.DataFrame:
+    """Return the data set's seeds as the seeds asset would hold them, read from its files."""
+    spec = project.spec(dataset)
+    raw = add_real_ids(read_seeds(spec, project.seed_folder(dataset)).rows, spec)
+    return split_seeds(raw, audit_liabilities(raw, spec).rows, spec).rows
 
 
 def estimate_dataset(project: Project, dataset: str, count: int) -> tuple[Draft, Estimate]:

@@ -4,24 +4,28 @@ Here: the shell. Not here: planning, engines, waves (synth_assets/generation), f
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from synth_assets.defs.partitions import DATASET_ROUNDS, dataset_of, round_of
-from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, plot_markdown
-from synth_assets.discriminators.cascade import Cascade, count_funnel
+from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, plot_markdown, to_markdown
+from synth_assets.discriminators.cascade import Cascade, Known, count_funnel
+from synth_assets.discriminators.quality.importance import select_by_importance, weigh_candidates
 from synth_assets.errors import GateError
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.engines import open_engine, open_judge
 from synth_assets.generation.planner import Pins, Plan, plan_round
 from synth_assets.generation.shards import ShardFolder
 from synth_assets.generation.waves import KEPT, Progress, generate_round
+from synth_assets.monitoring.filtering import measure_filtering, split_stages
 from synth_assets.monitoring.plots import plot_funnel
-from synth_assets.provenance.ledger import collect_accepted
+from synth_assets.provenance.ledger import collect_accepted, collect_generated, collect_reviews
 from synth_assets.provenance.quarantine import drop_quarantined, drop_quarantined_seeds
 from synth_assets.records import TRAIN, digest_text
 from synth_assets.spec import DatasetSpec
@@ -125,7 +129,8 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     seeds = drop_quarantined_seeds(seeds_version.read(), quarantine)
     train = seeds.filter(pl.col("split") == TRAIN)
     root, allowance = platform.project.root, Allowance.of(spec)
-    cascade = Cascade.build(spec, seeds, _accepted_before(lake, spec, round_, quarantine), root)
+    known = _known_before(lake, spec, seeds, root, round_, quarantine)
+    cascade = Cascade.build(spec, known)
     with ExitStack() as stack:
         engine = stack.enter_context(
             open_engine(spec, settings["engine"], settings["generator"], train, root, allowance)
@@ -136,7 +141,15 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
             platform.project.work / dataset / round_, digest_text(plan_version.digest, engine.info.generator_id)
         )
         result = generate_round(
-            spec, planned, seeds, engine, cascade.judge, shards, allowance=allowance, report=_Reporter(context)
+            spec,
+            planned,
+            seeds,
+            engine,
+            cascade.judge,
+            shards,
+            allowance=allowance,
+            select=partial(_select, spec, known.train, round_),
+            report=_Reporter(context),
         )
     tell = context.log.info if result.stopped == "target" else context.log.warning
     tell(result.explain())
@@ -171,22 +184,51 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     made = {"candidates_digest": lake.require("candidates", dataset, round_).digest}
     yield commit(context, platform, "verdicts", result.verdicts, meta=made)
     kept = int((result.filtered["state"] == KEPT).sum())
+    stages = split_stages(result.candidates, result.verdicts)
+    stages[KEPT] = result.filtered.filter(pl.col("state") == KEPT)
+    filtering = measure_filtering(stages, spec)
     funnel = count_funnel(result.candidates.height, result.verdicts)
     yield commit(
         context,
         platform,
         "filtered",
-        {"rows": result.filtered, "strata": result.strata},
+        {"rows": result.filtered, "strata": result.strata, "stages": filtering},
         meta={**made, "stopped": result.stopped},
         metadata={
             "kept": kept,
             "reserve": result.filtered.height - kept,
             "yield": result.filtered.height / max(result.candidates.height, 1),
             "shortfall": int(result.strata["shortfall"].sum()),
+            "diversity_by_stage": dg.MetadataValue.md(to_markdown(filtering)),
             "funnel": plot_markdown("funnel", plot_funnel(funnel, result.strata)),
         },
     )
     shards.remove()
+
+
+def _known_before(
+    lake: Lake, spec: DatasetSpec, seeds: pl.DataFrame, root: Path, round_: str, quarantine: pl.DataFrame
+) -> Known:
+    """Return what the discriminators of a round may learn from: its seeds and everything of the rounds before it."""
+    index = round_index(round_)
+    if index == 0:
+        return Known(seeds, root)
+    before = round_name(index - 1)
+    generated, reviews = collect_generated(lake, spec, before), collect_reviews(lake, spec, before)
+    return Known(seeds, root, _accepted_before(lake, spec, round_, quarantine), generated, reviews)
+
+
+def _select(
+    spec: DatasetSpec,
+    train: pl.DataFrame,
+    round_: str,
+    candidates: pl.DataFrame,
+    survivors: pl.DataFrame,
+    targets: Mapping[str, int],
+) -> pl.Series:
+    """Return which survivors are kept, up to the target of each stratum: the likelier real ones, by chance."""
+    weights = weigh_candidates(spec, train, candidates, survivors)
+    return select_by_importance(spec, survivors, weights, targets, round_=round_)["kept"]
 
 
 class _Reporter:

@@ -5,27 +5,54 @@ Here: the order, and collecting verdicts. Not here: the rules themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
 from synth_assets.discriminators.arithmetic import Arithmetic
 from synth_assets.discriminators.contamination import Contamination
 from synth_assets.discriminators.custom import build_custom
+from synth_assets.discriminators.documents import Documents
 from synth_assets.discriminators.duplicates import Duplicates
 from synth_assets.discriminators.judge import Judge
 from synth_assets.discriminators.labels import Labels
+from synth_assets.discriminators.language import Language
 from synth_assets.discriminators.leakage import Leakage
 from synth_assets.discriminators.personal_data import PersonalData
-from synth_assets.discriminators.protocol import VERDICT_SCHEMA, Discriminator
-from synth_assets.discriminators.rules import RecordRules, TextRules
+from synth_assets.discriminators.protocol import VERDICT_SCHEMA, Discriminator, Extendable
+from synth_assets.discriminators.quality.perplexity import Perplexity
+from synth_assets.discriminators.quality.realism import Realism
+from synth_assets.discriminators.record import RecordRules
+from synth_assets.discriminators.rules import TextRules
 from synth_assets.errors import SpecError
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.language.protocol import LanguageModel
 from synth_assets.records import TRAIN, polars_schema
 from synth_assets.spec import DatasetSpec
+
+
+@dataclass(frozen=True)
+class Known:
+    """What discriminators are fitted on and compare candidates with.
+
+    seeds: all splits, as the seeds asset holds them. root: the project's folder, from which the paths of benchmarks
+    count. earlier: accepted rows of earlier rounds; generated: all their candidates; reviews: what people decided
+    about these (example_id, content columns, accepted); None where there are none.
+    """
+
+    seeds: pl.DataFrame
+    root: Path
+    earlier: pl.DataFrame | None = None
+    generated: pl.DataFrame | None = None
+    reviews: pl.DataFrame | None = None
+
+    @property
+    def train(self) -> pl.DataFrame:
+        """The seeds from which alone thresholds and models may come."""
+        return self.seeds.filter(pl.col("split") == TRAIN)
 
 
 @dataclass(frozen=True)
@@ -44,32 +71,10 @@ class Cascade:
     discriminators: tuple[Discriminator, ...]
 
     @classmethod
-    def build(cls, spec: DatasetSpec, seeds: pl.DataFrame, earlier: pl.DataFrame | None, root: Path) -> Cascade:
-        """Return the cascade of a round; `earlier`: the accepted rows of earlier rounds (None: there are none).
-
-        Thresholds come from the train split alone; duplicates and leaks are sought in all splits. `root`: the project's
-        folder, from which the paths of benchmarks count. The judge needs a model and comes with `with_judge`.
-        """
-        train = seeds.filter(pl.col("split") == TRAIN)
-        nothing = pl.DataFrame(schema=_known_schema(spec))
-        known = nothing if earlier is None else earlier.select(*nothing.columns)
-        texts: list[Discriminator] = [TextRules(spec)]
-        if spec.liabilities.pii != "allow":
-            texts.append(PersonalData(spec))
-        has_text = bool(spec.text_fields)
-        target = spec.target_field
-        labeled = target is not None and target.type in ("category", "boolean")
-        discriminators: list[Discriminator] = [
-            RecordRules(spec),
-            *(texts if has_text else []),
-            Duplicates(spec, known, seeds),
-            *([Leakage(spec, seeds)] if has_text else []),
-            *([Contamination.build(spec, root)] if spec.quality.benchmarks else []),
-            *([Arithmetic(spec)] if spec.verification and spec.verification.kind == "arithmetic" else []),
-            *([Labels.fit(spec, train)] if labeled else []),
-            *build_custom(spec, train),
-        ]
-        return cls(spec, tuple(discriminators))
+    def build(cls, spec: DatasetSpec, known: Known) -> Cascade:
+        """Return the cascade of a round. The judge needs a model and comes with `with_judge`."""
+        own = [build_discriminator(name, spec, known) for name in BUILDERS]
+        return cls(spec, (*(each for each in own if each is not None), *build_custom(spec, known.train)))
 
     def with_judge(self, model: LanguageModel, allowance: Allowance) -> Cascade:
         """Return the cascade with the spec's judge at its end, who asks `model`."""
@@ -77,9 +82,48 @@ class Cascade:
 
     def judge(self, candidates: pl.DataFrame, kept: pl.DataFrame) -> Filtering:
         """Filter a wave; `kept` are the survivors of the round's earlier waves, of which it must be no duplicate."""
-        known = kept.select(*_known_schema(self.spec))
-        ready = [d.extended(known) if isinstance(d, Duplicates) else d for d in self.discriminators]
+        rows = kept.select(*_known_schema(self.spec))
+        ready = [each.extended(rows) if isinstance(each, Extendable) else each for each in self.discriminators]
         return run_cascade(candidates, ready)
+
+
+def build_discriminator(name: str, spec: DatasetSpec, known: Known) -> Discriminator | None:
+    """Return one of the cascade's discriminators, by its name; None where the spec has no use for it."""
+    return BUILDERS[name](spec, known)
+
+
+def _is_labeled(spec: DatasetSpec) -> bool:
+    return spec.target_field is not None and spec.target_field.type in ("category", "boolean")
+
+
+def _verifies(spec: DatasetSpec, kind: str) -> bool:
+    return spec.verification is not None and spec.verification.kind == kind
+
+
+def _earlier(spec: DatasetSpec, known: Known) -> pl.DataFrame:
+    nothing = pl.DataFrame(schema=_known_schema(spec))
+    return nothing if known.earlier is None else known.earlier.select(*nothing.columns)
+
+
+# From cheap to dear: what one rejects costs the next nothing.
+BUILDERS: Mapping[str, Callable[[DatasetSpec, Known], Discriminator | None]] = MappingProxyType(
+    {
+        "record": lambda spec, _: RecordRules(spec),
+        "text_rules": lambda spec, known: TextRules.fit(spec, known.train) if spec.text_fields else None,
+        "language": lambda spec, known: Language.fit(spec, known.train) if spec.text_fields else None,
+        "documents": lambda spec, known: Documents.fit(spec, known.train) if spec.text_fields else None,
+        "personal_data": lambda spec, _: (
+            PersonalData(spec) if spec.text_fields and spec.liabilities.pii != "allow" else None
+        ),
+        "duplicates": lambda spec, known: Duplicates(spec, _earlier(spec, known), known.seeds),
+        "leakage": lambda spec, known: Leakage(spec, known.seeds) if spec.text_fields else None,
+        "contamination": lambda spec, known: Contamination.build(spec, known.root) if spec.quality.benchmarks else None,
+        "arithmetic": lambda spec, _: Arithmetic(spec) if _verifies(spec, "arithmetic") else None,
+        "perplexity": lambda spec, known: Perplexity.fit(spec, known.train),
+        "realism": lambda spec, known: Realism.fit(spec, known.train, known.generated, known.reviews),
+        "labels": lambda spec, known: Labels.fit(spec, known.train) if _is_labeled(spec) else None,
+    }
+)
 
 
 def _known_schema(spec: DatasetSpec) -> dict[str, pl.DataType]:

@@ -5,7 +5,7 @@ Here: what a discriminator takes and gives. Not here: any rule (one file each be
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import polars as pl
 
@@ -35,6 +35,15 @@ class Discriminator(Protocol):
 
         reason is empty for what passed; evidence too, but for a judge, who always says why.
         """
+        ...
+
+
+@runtime_checkable
+class Extendable(Protocol):
+    """A discriminator that compares with what the round has kept so far."""
+
+    def extended(self, kept: pl.DataFrame) -> Discriminator:
+        """Return one that knows these rows too; kept: example_id, content_id and the content columns."""
         ...
 
 

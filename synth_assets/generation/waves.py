@@ -9,7 +9,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,9 @@ DEFAULT_SHARD_SIZE = 4096
 
 
 _DESCRIBED = re.compile(r"wave \d+: ([\d,]+)/([\d,]+) requests")
+
+
+Select = Callable[[pl.DataFrame, pl.DataFrame, Mapping[str, int]], pl.Series]
 
 
 class Judged(Protocol):
@@ -150,13 +153,15 @@ def generate_round(
     shards: ShardFolder,
     *,
     allowance: Allowance | None = None,
+    select: Select | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> RoundResult:
     """Run waves until every stratum has its target, or max_waves, the yield floor or the budget ends the round.
 
-    `judge(candidates, kept)` filters a wave against what the round kept so far. `allowance` is the one the engine asks;
-    left out, the spec's budget is held between shards. The same inputs give the same rows however often the run was
-    killed (with the embedded engines whatever the shard size); a time budget is the exception.
+    `judge(candidates, kept)` filters a wave against what the round kept so far. `select(candidates, survivors,
+    targets)` says which survivors are kept where there are more than the target; left out, the first ones. `allowance`
+    is the one the engine asks; left out, the spec's budget is held between shards. The same inputs give the same rows
+    however often the run was killed (with the embedded engines whatever the shard size), unless time ends the round.
     """
     allowance = allowance or Allowance.of(spec)
     train = seeds.filter(pl.col("split") == TRAIN)
@@ -195,7 +200,7 @@ def generate_round(
         nothing = _no_candidates(spec)
         judged = judge(nothing, nothing)
         waves.append(_Wave(nothing, judged.survivors, judged.verdicts, None, 0, 0, 0.0))
-    return _collect(targets, waves, engine.info, stopped)
+    return _collect(targets, waves, engine.info, stopped, select or _select_first)
 
 
 @dataclass(frozen=True)
@@ -296,13 +301,19 @@ def _parameters(spec: DatasetSpec, info: GeneratorInfo) -> str:
     return json.dumps({**sampling, **json.loads(info.parameters)}, sort_keys=True)
 
 
-def _collect(targets: dict[str, int], waves: list[_Wave], info: GeneratorInfo, stopped: str) -> RoundResult:
+def _select_first(_: pl.DataFrame, survivors: pl.DataFrame, targets: Mapping[str, int]) -> pl.Series:
+    limit = pl.col("stratum").replace_strict(dict(targets), default=0, return_dtype=pl.Int64)
+    return survivors.select(pl.int_range(pl.len()).over("stratum") < limit).to_series()
+
+
+def _collect(
+    targets: dict[str, int], waves: list[_Wave], info: GeneratorInfo, stopped: str, select: Select
+) -> RoundResult:
     candidates = pl.concat([wave.candidates for wave in waves])
     survivors = pl.concat([wave.survivors for wave in waves])
     verdicts = pl.concat([wave.verdicts for wave in waves])
-    position = pl.int_range(pl.len()).over("stratum")
-    limit = pl.col("stratum").replace_strict(targets, default=0, return_dtype=pl.Int64)
-    filtered = survivors.with_columns(state=pl.when(position < limit).then(pl.lit(KEPT)).otherwise(pl.lit(RESERVE)))
+    kept = select(candidates, survivors, targets)
+    filtered = survivors.with_columns(state=pl.when(kept).then(pl.lit(KEPT)).otherwise(pl.lit(RESERVE)))
     written = [wave.written for wave in waves if wave.written is not None]
     return RoundResult(
         candidates=candidates,

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from synth_assets.monitoring.diversity import Tokens
+from synth_assets.ngrams import Counts, hash_together
 
 TRIGRAM, BIGRAM, UNIGRAM = 0.6, 0.3, 0.1
 _START, _END, _UNKNOWN, _FIRST = 0, 1, 2, 3
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-
-_Counts = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -28,10 +26,10 @@ class TrigramModel:
 
     known: np.ndarray
     words: np.ndarray
-    contexts: _Counts
-    bigrams: _Counts
-    long_contexts: _Counts
-    trigrams: _Counts
+    contexts: Counts
+    bigrams: Counts
+    long_contexts: Counts
+    trigrams: Counts
 
     def predict(self, tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
         """Return the probability of every token and every end of a text, and the text each belongs to."""
@@ -64,10 +62,7 @@ def fit_trigrams(tokens: Tokens, vocabulary: Tokens) -> TrigramModel:
     return TrigramModel(
         known,
         np.bincount(word, minlength=len(known) + _FIRST),
-        _count(last),
-        _count(last, word),
-        _count(before, last),
-        _count(before, last, word),
+        *(Counts.of(hash_together(*parts)) for parts in ((last,), (last, word), (before, last), (before, last, word))),
     )
 
 
@@ -85,30 +80,8 @@ def _read_windows(tokens: Tokens, known: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _mix_in(
-    shorter: np.ndarray, grams: _Counts, contexts: _Counts, window: tuple[np.ndarray, ...], weight: float
+    shorter: np.ndarray, grams: Counts, contexts: Counts, window: tuple[np.ndarray, ...], weight: float
 ) -> np.ndarray:
-    total = _look_up(contexts, *window[:-1])
-    share = _look_up(grams, *window) / np.maximum(total, 1)
+    total = contexts.look_up(hash_together(*window[:-1]))
+    share = grams.look_up(hash_together(*window)) / np.maximum(total, 1)
     return np.where(total > 0, weight * share + (1 - weight) * shorter, shorter)
-
-
-def _count(*parts: np.ndarray) -> _Counts:
-    keys, counts = np.unique(_hash(*parts), return_counts=True)
-    return keys, counts
-
-
-def _look_up(counts: _Counts, *parts: np.ndarray) -> np.ndarray:
-    keys, values = counts
-    wanted = _hash(*parts)
-    if not len(keys):
-        return np.zeros(len(wanted), np.int64)
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[places] == wanted, values[places], 0)
-
-
-def _hash(*parts: np.ndarray) -> np.ndarray:
-    hashes = np.zeros(len(parts[0]), np.uint64)
-    for part in parts:
-        hashes = (hashes + part.astype(np.uint64) + np.uint64(1)) * _MIX
-        hashes ^= hashes >> np.uint64(29)
-    return hashes

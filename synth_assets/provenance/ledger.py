@@ -48,6 +48,30 @@ def collect_accepted(lake: Lake, spec: DatasetSpec, through: str) -> pl.DataFram
     return pl.concat(frames, how="diagonal_relaxed").unique("content_id", keep="first", maintain_order=True)
 
 
+def collect_generated(lake: Lake, spec: DatasetSpec, through: str) -> pl.DataFrame | None:
+    """Return the candidates of all rounds up to `through`, rejected or not: example_id, content_id, content columns."""
+    columns = ["example_id", "content_id", *(field.name for field in spec.content_fields)]
+    rounds = [name for name in lake.rounds("candidates", spec.name) if name <= through]
+    frames = [lake.read("candidates", spec.name, name).select(columns) for name in rounds]
+    return pl.concat(frames) if frames else None
+
+
+def collect_reviews(lake: Lake, spec: DatasetSpec, through: str) -> pl.DataFrame | None:
+    """Return what people decided in all rounds up to `through`: example_id, content columns, accepted:Boolean."""
+    frames = []
+    for round_ in lake.rounds("review_outcome", spec.name):
+        if round_ > through:
+            continue
+        outcome = lake.require("review_outcome", spec.name, round_)
+        human = outcome.read("decisions").filter(pl.col("reviewer_kind") == "human").select("example_id").unique()
+        resolved = outcome.read("resolutions").join(human, on="example_id", how="semi")
+        resolved = resolved.select("example_id", accepted=pl.col("resolution") == "accept")
+        columns = [field.name for field in spec.content_fields]
+        rows = lake.read("filtered", spec.name, round_).select("example_id", *columns)
+        frames.append(rows.join(resolved, on="example_id", how="inner", maintain_order="left"))
+    return pl.concat(frames) if frames else None
+
+
 def build_lineage(lake: Lake, spec: DatasetSpec, corpus: pl.DataFrame, seeds: pl.DataFrame) -> pl.DataFrame:
     """Return one row a corpus row: identity, LINEAGE_COLUMNS, license and consent or discriminators and decisions.
 

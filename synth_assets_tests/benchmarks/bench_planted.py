@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from synth_assets.discriminators.cascade import Cascade, Filtering
+from synth_assets.discriminators.cascade import Cascade, Filtering, Known
 from synth_assets.discriminators.labels import Labels
 from synth_assets.generation.requests import STOP
 from synth_assets.records import add_real_ids
@@ -62,7 +62,7 @@ def main() -> None:
         spec,
     )
     seeds = split_seeds(raw, audit_liabilities(raw, spec).rows, spec).rows
-    cascade = Cascade.build(spec, seeds, None, Path.cwd())
+    cascade = Cascade.build(spec, Known(seeds, Path.cwd()))
     real = drop_duplicates(held, seeds["text"], spec)
     print(f"seeds {seeds.height:,}, held out {held.height:,}, of them no duplicate {real.height:,}\n")
     report_untouched(spec, cascade, real)

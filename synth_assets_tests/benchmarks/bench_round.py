@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from synth_assets.discriminators.cascade import Cascade, count_funnel
+from synth_assets.discriminators.cascade import Cascade, Known, count_funnel
 from synth_assets.generation.engines import fit_embedded
 from synth_assets.generation.planner import Pins, plan_round
 from synth_assets.generation.requests import build_requests
@@ -50,7 +50,7 @@ def main() -> None:
     marks.append(("generate", time.perf_counter()))
     candidates = as_candidates(spec, plan, requests, completions, engine.info)
     marks.append(("ids and lineage", time.perf_counter()))
-    cascade = Cascade.build(spec, seeds, None, Path.cwd())
+    cascade = Cascade.build(spec, Known(seeds, Path.cwd()))
     marks.append(("fit cascade", time.perf_counter()))
     judged = cascade.judge(candidates, candidates.clear())
     marks.append(("judge", time.perf_counter()))

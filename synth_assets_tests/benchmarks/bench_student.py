@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from synth_assets.discriminators.cascade import Cascade
+from synth_assets.discriminators.cascade import Cascade, Known
 from synth_assets.generation.engines import fit_embedded, resolve_generator
 from synth_assets.generation.planner import Pins, plan_round
 from synth_assets.generation.requests import build_requests
@@ -50,7 +50,7 @@ def main() -> None:
         counts = {s: 2 * n for s, n in plan.strata.select("stratum", "target").iter_rows()}
         requests = build_requests(spec, "r000", train, counts, {})
         candidates = as_candidates(spec, plan, requests, pl.concat(list(engine.generate(requests))), engine.info)
-        survivors = Cascade.build(spec, seeds, None, Path.cwd()).judge(candidates, candidates.clear()).survivors
+        survivors = Cascade.build(spec, Known(seeds, Path.cwd())).judge(candidates, candidates.clear()).survivors
         wanted = pl.col("stratum").replace_strict(dict(plan.strata.select("stratum", "target").iter_rows()))
         kept = survivors.filter(pl.int_range(pl.len()).over("stratum") < wanted)
         corpus = mix_corpus(spec, seeds, kept.with_columns(review_status=pl.lit("none"))).rows

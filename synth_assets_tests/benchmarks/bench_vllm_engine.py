@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from synth_assets.discriminators.cascade import Cascade
+from synth_assets.discriminators.cascade import Cascade, Known
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.language.engine import RecordEngine
 from synth_assets.generation.planner import Pins, plan_round
@@ -134,7 +134,7 @@ def whole_step(
         began = time.perf_counter()
         allowance = Allowance()
         engine = RecordEngine(spec, model, seeds, allowance)
-        cascade = Cascade.build(spec, seeds, None, Path.cwd())
+        cascade = Cascade.build(spec, Known(seeds, Path.cwd()))
         completions = ShardFolder(Path(folder), "bench").complete(
             engine,
             requests,

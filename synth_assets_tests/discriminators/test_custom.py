@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from synth_assets.discriminators.cascade import Cascade, run_cascade
+from synth_assets.discriminators.cascade import Cascade, Known, run_cascade
 from synth_assets.discriminators.custom import build_custom
 from synth_assets.errors import SpecError
 from synth_assets_tests.builders import seed_rows, text_spec
@@ -86,7 +86,7 @@ def test_an_installed_discriminator_judges_in_the_cascade(tmp_path: Path) -> Non
     spec = text_spec(quality={"discriminators": ["politeness"]})
     seeds = seed_rows(spec, [{"text": f"please block my card {i}", "intent": "pay"} for i in range(3)])
     candidates = rows("Please unblock the account of my firm", "Unblock the account of my firm, now and here")
-    filtering = Cascade.build(spec, seeds, None, tmp_path).judge(candidates, candidates.clear())
+    filtering = Cascade.build(spec, Known(seeds, tmp_path)).judge(candidates, candidates.clear())
     assert filtering.survivors["example_id"].to_list() == ["c0"]
     verdict = filtering.verdicts.filter(discriminator="politeness", passed=False).row(0, named=True)
     assert (verdict["example_id"], verdict["version"], verdict["reason"]) == ("c1", "1", "impolite")

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from synth_assets.discriminators.cascade import Cascade
+from synth_assets.discriminators.cascade import Cascade, Known
 from synth_assets.discriminators.judge import MARK, Judge
 from synth_assets.errors import SpecError
 from synth_assets.generation.allowance import Allowance
@@ -144,7 +144,7 @@ def test_the_judge_stands_last_in_the_cascade_and_sees_only_what_the_others_let_
     frame = rows("a question about my new card", "a question about my new card").with_columns(
         finish_reason=pl.lit("stop"), stratum=pl.lit("pay"), content_id=pl.lit("same")
     )
-    cascade = Cascade.build(spec, seeds, None, tmp_path).with_judge(model, Allowance())
+    cascade = Cascade.build(spec, Known(seeds, tmp_path)).with_judge(model, Allowance())
     filtering = cascade.judge(frame, frame.clear())
     assert cascade.discriminators[-1].name == "judge"
     assert [position for position, _ in model.asked] == [0]

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from synth_assets.discriminators.cascade import Filtering, run_cascade
 from synth_assets.discriminators.duplicates import Duplicates
-from synth_assets.discriminators.rules import RecordRules, TextRules
+from synth_assets.discriminators.record import RecordRules
+from synth_assets.discriminators.rules import TextRules
 from synth_assets.errors import EngineError
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.language.engine import RecordEngine
@@ -60,7 +61,7 @@ def make_judge(spec: DatasetSpec) -> Callable[[pl.DataFrame, pl.DataFrame], Filt
 
 def new_text(call: Call) -> str:
     """Return a text of its own for every seed."""
-    words = [NAMES[int(digit, 8)] for digit in f"{call.seed:o}"]
+    words = [f"{NAMES[int(digit, 8)]}{place}" for place, digit in enumerate(f"{call.seed:o}")]
     return json.dumps({"text": " ".join(words[:12])})
 
 
