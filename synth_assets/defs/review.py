@@ -10,10 +10,11 @@ import polars as pl
 
 from synth_assets.defs.generation import require_open_round
 from synth_assets.defs.partitions import DATASET_ROUNDS, dataset_of, round_of
-from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit
+from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, to_markdown
 from synth_assets.generation.waves import KEPT
 from synth_assets.records import STEERING
 from synth_assets.review.acceptance import required_sample
+from synth_assets.review.judging import compare_with_judge
 from synth_assets.review.sampling import draw_sample
 from synth_assets.review.session import ReviewState, conclude_review, decide_automatically
 
@@ -55,7 +56,7 @@ def review_sample(context: dg.AssetExecutionContext, platform: Platform) -> dg.M
     )
 
 
-@dg.asset(**_COMMON, deps=["review_sample", "filtered", "seeds"], output_required=False, code_version="1")
+@dg.asset(**_COMMON, deps=["review_sample", "filtered", "verdicts", "seeds"], output_required=False, code_version="1")
 def review_outcome(
     context: dg.AssetExecutionContext, platform: Platform, config: ReviewConfig
 ) -> Iterator[dg.MaterializeResult]:
@@ -91,18 +92,26 @@ def review_outcome(
             f"`synth review {dataset} {round_}`. {outcome.note}"
         )
         return
+    people = conclusion.decisions.filter(pl.col("reviewer_kind") == "human").select("example_id")
+    judged = compare_with_judge(
+        lake.read("verdicts", dataset, round_), conclusion.resolutions.join(people, on="example_id", how="semi")
+    )
     yield commit(
         context,
         platform,
         "review_outcome",
         {
             "rows": conclusion.summary,
+            "judge": judged,
             "decisions": conclusion.decisions,
             "resolutions": conclusion.resolutions,
             "by_stratum": outcome.by_stratum,
         },
         ledger={"log": conclusion.log},
-        metadata={k: v for k, v in conclusion.summary.row(0, named=True).items() if v is not None},
+        metadata={
+            **{k: v for k, v in conclusion.summary.row(0, named=True).items() if v is not None},
+            **({"judge_against_people": dg.MetadataValue.md(to_markdown(judged))} if judged.height else {}),
+        },
     )
 
 

@@ -25,7 +25,7 @@ from synth_assets_tests.projects import Runner as ProjectRunner
 from synth_assets_tests.sql_lake import build_lake
 
 SHIPPED = PROJECT / "dbt_like_sql"
-ROUND_MODELS = ["funnel", "lineage", "mix_ledger"]
+ROUND_MODELS = ["funnel", "lineage", "mix_ledger", "rejections"]
 DATASET_MODELS = ["cost_ledger", "generator_ledger", "review_ledger", "round_trends"]
 
 Models = tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]]
