@@ -7,24 +7,27 @@ with a match (seeds/splits.py, discriminators/duplicates.py, discriminators/leak
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import polars as pl
 
 from synth_assets.records import derive_seed
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
-    from synth_assets.spec import DatasetSpec
+if TYPE_CHECKING:
+    from synth_assets.spec import DatasetSpec, FieldSpec
 
 SHINGLE = 5
 """Characters in a shingle; Jaccard similarities are of the sets of these."""
-LEAST_RECALL = 0.995
+LEAST_RECALL = 0.998
 """Chance that a pair exactly at the threshold becomes a candidate; bands and rows are chosen for it."""
 STOCK_ROWS = 10
 """Rows with different content that hold the same part of text word for word, from which it is boilerplate."""
@@ -36,13 +39,18 @@ MATCHES_SCHEMA = pl.Schema({"row": pl.UInt32, "reference_row": pl.UInt32, "ngram
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 WORD = rf"[{_UNSPACED}]\p{{M}}*|[\w--[{_UNSPACED}]]+(?:'[\w--[{_UNSPACED}]]+)*"
 
-_CHUNK_CHARACTERS = 1 << 20  # texts hashed at a time: bounds memory
+_CHUNK_CHARACTERS = 1 << 19  # texts hashed at a time: bounds memory
 _BLOCK = 1 << 16  # shingles that stay in the cache while all permutations run over them
-_CHUNK_PAIRS = 1 << 20  # candidate pairs compared at a time
-_CHUNK_SHINGLES = 1 << 22  # shingles of verified pairs at a time
+_CACHED = 1 << 15  # 64-bit numbers that stay in the cache through a few operations
+_CHUNK_PAIRS = 1 << 18  # candidate pairs compared at a time
+_CHUNK_SHINGLES = 1 << 20  # shingles of verified pairs at a time
+_MOST_THREADS = 8  # each holds a chunk
+_MOST_ROWS = 5  # of a band: more would spare candidates and cost more minima than those are worth
+_LEAST_MINIMA = 64  # for an estimate that rules most candidates out
 _PLAIN_PAIRS = 1 << 20  # up to here every pair is compared: no bands, nothing missed
 _ENOUGH = 32  # alike texts after which a text seeks no further: families of thousands must not make millions of pairs
-_SIGMAS = 4.0  # how far below the threshold an estimate must lie to rule a pair out
+_BITS = 4  # kept of every minimum for the estimate
+_SIGMAS = 3.5  # how far below the threshold an estimate must lie to rule a pair out
 _ONE = np.uint64(1)
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -73,7 +81,8 @@ def find_stock_parts(frame: pl.DataFrame, spec: DatasetSpec, *, rows: int = STOC
     A system prompt, a fixed instruction, "no remarks": boilerplate says nothing about whether two records are copies.
     The rows should differ in content, else a text copied ten times would count as boilerplate.
     """
-    parts = _text_parts(frame, spec).unique(["row", "part"])
+    none = pl.DataFrame(schema={"row": pl.UInt32, "part": pl.String})
+    parts = pl.concat([none, *(_read_parts(frame, field) for field in spec.text_fields)]).unique()
     return parts.group_by("part").len().filter(pl.col("len") >= rows).get_column("part").sort()
 
 
@@ -82,27 +91,82 @@ def comparison_texts(frame: pl.DataFrame, spec: DatasetSpec, stock: pl.Series) -
 
     One String a row; null where nothing is left, so that such a row is near to nothing.
     """
-    told = _text_parts(frame, spec).filter(~pl.col("part").is_in(stock.implode()))
-    joined = told.sort("row", "order").group_by("row", maintain_order=True).agg(pl.col("part").str.join(" "))
-    rows = pl.DataFrame({"row": np.arange(frame.height, dtype=np.uint32)})
-    return rows.join(joined, on="row", how="left", maintain_order="left").get_column("part").alias("text")
-
-
-def _text_parts(frame: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
-    """Return row:UInt32, order:UInt32, part:String: each non-empty text field and message, normalized."""
-    indexed = frame.with_row_index("row")
-    columns = []
+    told = pl.DataFrame({"row": np.arange(frame.height, dtype=np.uint32)})
     for place, field in enumerate(spec.text_fields):
-        part = pl.col(field.name)
+        parts = _read_parts(frame, field).filter(~pl.col("part").is_in(stock.implode()))
         if field.type == "messages":
-            part = part.list.eval(pl.element().struct.field("content"))
-        else:
-            part = pl.concat_list(part)
-        columns.append(indexed.select("row", order=pl.lit(place, pl.UInt32), part=part).explode("part"))
-    if not columns:
-        return pl.DataFrame(schema={"row": pl.UInt32, "order": pl.UInt32, "part": pl.String})
-    parts = pl.concat(columns).with_columns(normalize_text(pl.col("part")))
-    return parts.with_columns(order=pl.int_range(pl.len(), dtype=pl.UInt32)).filter(pl.col("part").fill_null("") != "")
+            parts = parts.group_by("row", maintain_order=True).agg(pl.col("part").str.join(" "))
+        told = told.join(parts.rename({"part": f"part {place}"}), on="row", how="left", maintain_order="left")
+    columns = told.drop("row")
+    if not columns.width:
+        return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias("text")
+    joined = pl.concat_str(pl.all(), separator=" ", ignore_nulls=True)
+    return columns.select(pl.when(joined != "").then(joined).alias("text")).to_series()
+
+
+def _read_parts(frame: pl.DataFrame, field: FieldSpec) -> pl.DataFrame:
+    """Return row:UInt32, part:String, in order: a field's text or its messages, normalized; those not empty."""
+    part = pl.col(field.name)
+    if field.type == "messages":
+        part = part.list.eval(pl.element().struct.field("content"))
+    parts = frame.select(part=part).with_row_index("row")
+    if field.type == "messages":
+        parts = parts.explode("part")
+    return parts.with_columns(normalize_text(pl.col("part"))).filter(pl.col("part") != "")
+
+
+# ---- many texts at a time
+
+
+def chunk_texts(texts: pl.Series) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of runs of texts of about half a million characters: what is worked on at a time."""
+    if texts.is_empty():
+        return
+    ends = np.cumsum(texts.str.len_chars().fill_null(0).to_numpy().astype(np.int64) + 1)
+    chunk = (ends - 1) // _CHUNK_CHARACTERS
+    borders = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(texts)]
+    yield from pairwise(borders)
+
+
+def map_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+    """Yield the function of each item, in order, computed on all cores: numpy and polars let others run meanwhile."""
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+        yield from pool.map(function, items)
+
+
+def hash_shingles(texts: pl.Series, size: int = SHINGLE) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 64-bit hashes of all runs of `size` characters, text after text, and their number a text.
+
+    Texts (no nulls) are hashed as they are; one shorter than that is a single shingle.
+    """
+    padded = texts.str.pad_end(size, "\0")
+    joined = padded.str.join().item() if len(padded) else ""
+    encoding, width = ("ascii", np.uint8) if joined.isascii() else ("utf-32-le", np.uint32)
+    points = np.frombuffer(joined.encode(encoding), dtype=width)
+    lengths = padded.str.len_chars().to_numpy().astype(np.int64)
+    hashes = np.empty(max(0, len(points) - size + 1), dtype=np.uint64)
+    for start in range(0, len(hashes), _CACHED):
+        part = points[start : start + _CACHED + size - 1].astype(np.uint64)
+        windows = len(part) - size + 1
+        mixed = part[:windows] * _MIX[0]
+        for offset in range(1, size):
+            mixed += part[offset : offset + windows]
+            mixed *= _MIX[0]
+        hashes[start : start + windows] = _mix(mixed)
+    inside = np.ones(len(points), dtype=bool)
+    inside[(np.cumsum(lengths)[:, None] - np.arange(1, size)).ravel()] = False
+    return hashes[inside[: len(hashes)]], lengths - size + 1
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    """Return the finalizer of SplitMix64 of each value: a bijection that spreads every bit."""
+    values = values + _MIX[0]
+    values ^= values >> np.uint64(30)
+    values *= _MIX[1]
+    values ^= values >> np.uint64(27)
+    values *= _MIX[2]
+    values ^= values >> np.uint64(31)
+    return values
 
 
 # ---- near-duplicates
@@ -115,7 +179,7 @@ class Signatures:
     groups   row → distinct text, shape (rows,), int64; -1 where the text is null or empty
     first    distinct text → row where it first stands, shape (n,), int64, ascending
     keys     one 32-bit key a band and distinct text, shape (bands, n), uint32
-    planes   two bits of every minimum as four 64-bit words, shape (n, 4), uint64 (b-bit MinHash)
+    planes   four bits of every minimum, a plane of 128 each, shape (n, 4, 2), uint64 (b-bit MinHash)
     """
 
     threshold: float
@@ -151,7 +215,7 @@ def near_duplicate_pairs(
     Similarity is the exact Jaccard index of the sets of character 5-grams of the normalized texts; a text of fewer
     than 5 characters is one shingle; null and empty texts are near to nothing. Candidates come from banded MinHash
     (Broder 1997; Leskovec, Rajaraman & Ullman, ch. 3) with bands chosen so that a pair at the threshold is found with
-    probability ≥ .995 (thresholds from .05 on); up to about 1,400 distinct texts are compared pair by pair.
+    probability ≥ .998 (thresholds from .05 on); up to about 1,400 distinct texts are compared pair by pair.
 
     Without `others`: left < right. Equal texts are collapsed first: each later copy is paired with the first
     occurrence (jaccard 1), and other pairs are reported between first occurrences only. With `others`: right indexes
@@ -168,24 +232,24 @@ def near_duplicate_pairs(
     return match_signatures(left, sign_texts(others, threshold=threshold, permutations=permutations))
 
 
-def sign_texts(texts: pl.Series, *, threshold: float = 0.8, permutations: int = 128) -> Signatures:
-    """Return the signatures of a String column for one threshold; see near_duplicate_pairs."""
+def sign_texts(
+    texts: pl.Series, *, threshold: float = 0.8, permutations: int = 128, normalized: bool = False
+) -> Signatures:
+    """Return the signatures of a String column for one threshold; see near_duplicate_pairs.
+
+    `normalized` says that the texts already are (comparison_texts).
+    """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold} is not in (0, 1]")
     if not 1 <= permutations <= 128:
         raise ValueError(f"permutations {permutations} is not in 1..128")
-    frame = (
-        pl.DataFrame({"text": texts.cast(pl.String)})
-        .with_row_index("row")
-        .with_columns(normalize_text(pl.col("text")))
-        .filter(pl.col("text") != "")
-    )
-    distinct = frame.group_by("text", maintain_order=True).agg(pl.col("row").first())
-    numbered = frame.join(distinct.select("text", pl.int_range(pl.len()).alias("group")), on="text", how="left")
+    text = pl.col("text") if normalized else normalize_text(pl.col("text"))
+    frame = pl.DataFrame({"text": texts.cast(pl.String)}).with_row_index("row").with_columns(text)
+    distinct = frame.filter(pl.col("text") != "").group_by("text", maintain_order=True).agg("row")
     groups = np.full(len(texts), -1, dtype=np.int64)
-    groups[numbered["row"].to_numpy()] = numbered["group"].to_numpy()
-    keys, planes = _minhash(distinct["text"], *_choose_bands(threshold, permutations), permutations)
-    first = distinct["row"].to_numpy().astype(np.int64)
+    groups[distinct["row"].explode().to_numpy()] = np.repeat(np.arange(distinct.height), distinct["row"].list.len())
+    first = distinct["row"].list.first().to_numpy().astype(np.int64)
+    keys, planes = _minhash(distinct["text"], _plan_bands(threshold, permutations))
     return Signatures(threshold, permutations, distinct["text"], groups, first, keys, planes)
 
 
@@ -250,36 +314,51 @@ def measure_jaccard(left: pl.Series, right: pl.Series) -> np.ndarray:
     return result
 
 
-def _choose_bands(threshold: float, permutations: int) -> tuple[int, int]:
-    """Return (bands, rows a band): the most selective plan that finds a pair at the threshold with LEAST_RECALL."""
-    for rows in range(permutations, 0, -1):
-        bands = permutations // rows
-        if 1 - (1 - threshold**rows) ** bands >= LEAST_RECALL:
-            return bands, rows
-    return permutations, 1
+@dataclass(frozen=True)
+class _Plan:
+    """`bands` of `rows` minima each are matched, `minima` ≥ bands · rows are computed for the estimate."""
+
+    bands: int
+    rows: int
+    minima: int
 
 
-def _minhash(texts: pl.Series, bands: int, rows: int, permutations: int) -> tuple[np.ndarray, np.ndarray]:
+def _plan_bands(threshold: float, permutations: int) -> _Plan:
+    """Return the most selective plan of affordable rows that finds a pair at the threshold with LEAST_RECALL."""
+    for rows in range(min(_MOST_ROWS, permutations), 0, -1):
+        missed = 1 - threshold**rows  # by one band
+        bands = math.ceil(math.log(1 - LEAST_RECALL) / math.log(missed)) if missed else 1
+        if bands * rows <= permutations:
+            return _Plan(bands, rows, max(bands * rows, min(_LEAST_MINIMA, permutations)))
+    return _Plan(permutations, 1, permutations)
+
+
+def _minhash(texts: pl.Series, plan: _Plan) -> tuple[np.ndarray, np.ndarray]:
     """Return the band keys and bit planes of distinct texts, chunk by chunk.
 
     The permutations are multiplications of a mixed 32-bit shingle hash by odd numbers modulo 2^32.
     """
     source = np.random.default_rng(derive_seed("similarity", "minhash"))
-    factors = source.integers(0, 1 << 32, permutations, dtype=np.uint32) | np.uint32(1)
-    keys = np.empty((bands, len(texts)), dtype=np.uint32)
-    planes = np.zeros((len(texts), 4), dtype=np.uint64)
-    for start, stop in _text_chunks(texts):
-        hashes, counts = _shingles(texts[start:stop])
+    factors = source.integers(0, 1 << 32, plan.minima, dtype=np.uint32) | np.uint32(1)
+    keys = np.empty((plan.bands, len(texts)), dtype=np.uint32)
+    planes = np.zeros((len(texts), _BITS, 2), dtype=np.uint64)
+
+    def sign(chunk: tuple[int, int]) -> None:
+        start, stop = chunk
+        hashes, counts = hash_shingles(texts[start:stop])
         minima = _minima((hashes >> np.uint64(32)).astype(np.uint32), counts, factors)
-        banded = minima[: bands * rows].reshape(bands, rows, -1)
-        key = np.zeros((bands, stop - start), dtype=np.uint64)
-        for row in range(rows):
+        banded = minima[: plan.bands * plan.rows].reshape(plan.bands, plan.rows, -1)
+        key = np.zeros((plan.bands, stop - start), dtype=np.uint64)
+        for row in range(plan.rows):
             key = (key + banded[:, row]) * _MIX[0]
         keys[:, start:stop] = (_mix(key) >> np.uint64(32)).astype(np.uint32)
-        for plane, bit in enumerate((256, 512)):
-            packed = np.packbits(minima & np.uint32(bit) > 0, axis=0)
-            octets = planes[start:stop, 2 * plane : 2 * plane + 2].view(np.uint8)
-            octets[:, : len(packed)] = packed.T
+        octets = planes[start:stop].view(np.uint8)
+        for bit in range(_BITS):
+            packed = np.packbits(minima & np.uint32(256 << bit) > 0, axis=0)
+            octets[:, bit, : len(packed)] = packed.T
+
+    for _ in map_threads(sign, chunk_texts(texts)):
+        pass
     return keys, planes
 
 
@@ -290,13 +369,9 @@ def _minima(hashes: np.ndarray, counts: np.ndarray, factors: np.ndarray) -> np.n
     whole vectors and the block stays in the cache.
     """
     starts = np.cumsum(counts) - counts
-    order = np.argsort(counts, kind="stable")
+    order, blocks = _blocks_of_like_size(counts)
     minima = np.empty((len(factors), len(counts)), dtype=np.uint32)
-    start = 0
-    while start < len(order):
-        width = max(1, _BLOCK // int(counts[order[start]]))
-        longest = int(counts[order[start : start + width][-1]])
-        stop = min(start + max(1, _BLOCK // longest), len(order))
+    for start, stop in blocks:
         members = order[start:stop]
         offsets = np.minimum(np.arange(int(counts[members[-1]]))[:, None], counts[members] - 1)
         block, axis = hashes[starts[members] + offsets], 0
@@ -306,43 +381,22 @@ def _minima(hashes: np.ndarray, counts: np.ndarray, factors: np.ndarray) -> np.n
         for place, factor in enumerate(factors):
             np.multiply(block, factor, out=buffer)
             np.minimum.reduce(buffer, axis=axis, out=minima[place, start:stop])
-        start = stop
     result = np.empty_like(minima)
     result[:, order] = minima
     return result
 
 
-def _text_chunks(texts: pl.Series) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of runs of texts of about _CHUNK_CHARACTERS characters."""
-    if texts.is_empty():
-        return
-    ends = np.cumsum(texts.str.len_chars().fill_null(0).to_numpy().astype(np.int64) + 1)
-    chunk = (ends - 1) // _CHUNK_CHARACTERS
-    borders = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(texts)]
-    yield from pairwise(borders)
-
-
-def _shingles(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 64-bit hashes of all character 5-grams, text after text, and their number a text (at least 1)."""
-    padded = texts.str.pad_end(SHINGLE, "\0")
-    points = np.frombuffer("".join(padded.to_list()).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
-    lengths = padded.str.len_chars().to_numpy().astype(np.int64)
-    windows = len(points) - SHINGLE + 1
-    hashes = np.zeros(windows, dtype=np.uint64)
-    for offset in range(SHINGLE):
-        hashes *= _MIX[0]
-        hashes += points[offset : offset + windows]
-    inside = np.ones(len(points), dtype=bool)
-    inside[(np.cumsum(lengths)[:, None] - np.arange(1, SHINGLE)).ravel()] = False
-    return _mix(hashes[inside[:windows]]), lengths - SHINGLE + 1
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Return the finalizer of SplitMix64 of each value: a bijection that spreads every bit."""
-    values = values + _MIX[0]
-    values = (values ^ (values >> np.uint64(30))) * _MIX[1]
-    values = (values ^ (values >> np.uint64(27))) * _MIX[2]
-    return values ^ (values >> np.uint64(31))
+def _blocks_of_like_size(sizes: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Return the order of the items by size, and (start, stop) of runs in it that fill _BLOCK cells when padded."""
+    order = np.argsort(sizes, kind="stable")
+    blocks, start = [], 0
+    while start < len(order):
+        most = max(1, _BLOCK // int(sizes[order[start]]))
+        longest = int(sizes[order[start : start + most][-1]])
+        stop = min(start + max(1, _BLOCK // longest), len(order))
+        blocks.append((start, stop))
+        start = stop
+    return order, blocks
 
 
 def _verified_pairs(left: Signatures, right: Signatures | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -378,39 +432,68 @@ def _candidate_codes(left: Signatures, right: Signatures | None, partners: np.nd
     if right is not None:
         yield _equal_texts(left, right)  # these must never depend on chance
     n, m = len(left), len(right) if right is not None else 0
-    keys = left.keys if right is None else np.concatenate([left.keys, right.keys], axis=1)
+    bands = zip(left.keys, left.keys if right is None else right.keys, strict=True)
     if (n * m if m else n * (n - 1) // 2) <= _PLAIN_PAIRS:
-        keys = np.zeros((1, n + m), dtype=np.uint32)
-    for key in keys:
-        seekers, items, start, available = _find_buckets(key, n, within=right is None)
+        bands = iter([(np.zeros(n, dtype=np.uint32), np.zeros(m, dtype=np.uint32))])
+    for key, other_key in bands:
+        found = _find_buckets(key) if right is None else _find_common_buckets(key, other_key)
+        seekers, partner, start, available = found
         still = partners[seekers] < _ENOUGH
         available = _limit(np.where(still, available, 0), 2 * _PLAIN_PAIRS + 8 * (n + m))
         for first, most in ((0, _ENOUGH), (_ENOUGH, n + m)):
             still = partners[seekers] < _ENOUGH
             counts = np.where(still, np.clip(available - first, 0, most), 0)
-            codes = [np.empty(0, dtype=np.uint64)]
-            for place, partner in _chunked_pairs(start + first, counts):
-                one, two = seekers[place], items[partner] - (n if m else 0)
-                alike = _may_be_alike(left.planes[one], other.planes[two], left.threshold, left.permutations)
-                codes.append(_pack(one[alike], two[alike]))
-            yield np.concatenate(codes)
+            yield _estimated_alike(left, other, seekers, partner, start + first, counts)
 
 
-def _find_buckets(key: np.ndarray, n: int, *, within: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (seekers, items, start, available): seeker i may pair with items[start[i]] and the next available[i] - 1.
+def _estimated_alike(
+    left: Signatures, right: Signatures, seekers: np.ndarray, partner: np.ndarray, start: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Return the pairs (seekers[i], partner[start[i]] and the next counts[i] - 1) that may be alike, in order."""
+    minima = _plan_bands(left.threshold, left.permutations).minima
 
-    Items are sorted by key. Within one column everyone seeks among those before it in its bucket; else the first n
-    items seek among the others.
+    def estimate(items: np.ndarray) -> np.ndarray:
+        one = np.repeat(seekers[items], counts[items])
+        two = partner[_ranges(start[items], counts[items])]
+        alike = _may_be_alike(left.planes[one], right.planes[two], left.threshold, minima)
+        return _pack(one[alike], two[alike])
+
+    items = np.flatnonzero(counts)
+    borders = np.searchsorted(np.cumsum(counts[items]), np.arange(_CHUNK_PAIRS, counts.sum(), _CHUNK_PAIRS), "right")
+    chunks = [items[a:b] for a, b in pairwise(np.unique([0, *borders, len(items)]))]
+    return np.concatenate([np.empty(0, dtype=np.uint64), *map_threads(estimate, chunks)])
+
+
+def _find_buckets(key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return (seekers, partners, start, available) of the texts that share a key.
+
+    Seeker i may pair with partners[start[i]] and the next available[i] - 1: those before it in its bucket.
     """
-    sorted_key, items = _unpack(pl.Series(_pack(key, np.arange(len(key)))).sort().to_numpy())
-    fresh = np.flatnonzero(np.diff(sorted_key, prepend=-1))
-    sizes = np.diff(np.append(fresh, len(key)))
-    bucket = np.repeat(np.arange(len(fresh)), sizes)
-    if within:
-        return items, items, fresh[bucket], np.arange(len(key)) - fresh[bucket]
-    seeks = items < n
-    lefts = np.bincount(bucket[seeks], minlength=len(fresh))
-    return items[seeks], items, (fresh + lefts)[bucket[seeks]], (sizes - lefts)[bucket[seeks]]
+    ordered = pl.Series(_pack(key, np.arange(len(key)))).sort().to_numpy()
+    prefix = (ordered >> np.uint64(32)).astype(np.uint32)
+    goes_on = prefix[1:] == prefix[:-1]
+    items = ordered[np.append(goes_on, False) | np.append(False, goes_on)]
+    prefix, items = _unpack(items)
+    fresh = np.flatnonzero(np.diff(prefix, prepend=-1))
+    start = np.repeat(fresh, np.diff(np.append(fresh, len(items))))
+    return items, items, start, np.arange(len(items)) - start
+
+
+def _find_common_buckets(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the table of _find_buckets where seekers are left and pair with every right one of their key."""
+    partner_key, partners = _sort_shared(right, left)
+    seeker_key, seekers = _sort_shared(left, right)
+    start = np.searchsorted(partner_key, seeker_key)
+    return seekers, partners, start, np.searchsorted(partner_key, seeker_key, "right") - start
+
+
+def _sort_shared(key: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the keys, sorted, and their places, without most of those that `others` lack (by a table of prefixes)."""
+    shift = np.uint32(32 - min(24, 4 + len(others).bit_length()))
+    held = np.zeros(1 << (32 - int(shift)), dtype=bool)
+    held[others >> shift] = True
+    place = np.flatnonzero(held[key >> shift])
+    return _unpack(pl.Series(_pack(key[place], place)).sort().to_numpy())
 
 
 def _equal_texts(left: Signatures, right: Signatures) -> np.ndarray:
@@ -449,36 +532,23 @@ def _limit(available: np.ndarray, budget: int) -> np.ndarray:
     return np.minimum(available, cap)
 
 
-def _chunked_pairs(start: np.ndarray, counts: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (item, partner) positions where item i has the partners start[i] … start[i] + counts[i] - 1."""
-    items = np.flatnonzero(counts)
-    ends = np.cumsum(counts[items])
-    borders = np.searchsorted(
-        ends, np.arange(_CHUNK_PAIRS, (ends[-1] if len(ends) else 0) + _CHUNK_PAIRS, _CHUNK_PAIRS)
-    )
-    at = 0
-    for border in borders:
-        chunk = items[at : border + 1]
-        at = border + 1
-        if len(chunk):
-            yield np.repeat(chunk, counts[chunk]), _ranges(start[chunk], counts[chunk])
-
-
 def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return starts[0], starts[0] + 1, … counts[0] numbers, then those of the next, as one array."""
     return np.arange(int(counts.sum())) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
 
 
-def _may_be_alike(one: np.ndarray, two: np.ndarray, threshold: float, permutations: int) -> np.ndarray:
-    """Return which pairs the 2-bit MinHash estimate (Li & König 2010) cannot rule out.
+def _may_be_alike(one: np.ndarray, two: np.ndarray, threshold: float, minima: int) -> np.ndarray:
+    """Return which pairs the b-bit MinHash estimate (Li & König 2010) cannot rule out.
 
-    Unequal minima agree in both bits by chance in one case of four, so a pair agrees with p = (1 + 3 J) / 4.
+    Unequal minima agree in all four bits by chance in one case of 16, so a pair agrees with p = (1 + 15 J) / 16.
     """
-    unlike = (one[:, :2] ^ two[:, :2]) | (one[:, 2:] ^ two[:, 2:])
+    unlike = one[:, 0] ^ two[:, 0]
+    for bit in range(1, _BITS):
+        unlike |= one[:, bit] ^ two[:, bit]
     counts = np.bitwise_count(unlike)
     mismatches = counts[:, 0].astype(np.int64) + counts[:, 1]
-    miss = 0.75 * (1 - threshold)
-    return mismatches <= permutations * miss + _SIGMAS * math.sqrt(permutations * miss * (1 - miss)) + 1
+    miss = (1 - 0.5**_BITS) * (1 - threshold)
+    return mismatches <= minima * miss + _SIGMAS * math.sqrt(minima * miss * (1 - miss)) + 1
 
 
 def _exact_jaccard(left: pl.Series, right: pl.Series, one: np.ndarray, two: np.ndarray) -> np.ndarray:
@@ -489,31 +559,50 @@ def _exact_jaccard(left: pl.Series, right: pl.Series, one: np.ndarray, two: np.n
     sizes = left.str.len_chars().to_numpy()[one].astype(np.int64) + right.str.len_chars().to_numpy()[two]
     chunk = (np.cumsum(sizes) - 1) // _CHUNK_SHINGLES
     borders = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(one)]
-    for start, stop in pairwise(borders):
+
+    def compare(chunk: tuple[int, int]) -> None:
+        start, stop = chunk
         used, place = np.unique(one[start:stop], return_inverse=True)
         others, other_place = np.unique(two[start:stop], return_inverse=True)
-        bits = 62 - max(len(used), len(others)).bit_length()  # kept of each hash: 41 and more
-        a, b = _shingle_sets(left[used], bits)[place], _shingle_sets(right[others], bits)[other_place]
-        common = np.diff(a.multiply(b).tocsr().indptr)
-        result[start:stop] = common / (np.diff(a.indptr) + np.diff(b.indptr) - common)
+        result[start:stop] = _compare_sets(
+            *hash_shingles(left[used]), place, *hash_shingles(right[others]), other_place
+        )
+
+    for _ in map_threads(compare, pairwise(borders)):
+        pass
     return result
 
 
-def _shingle_sets(texts: pl.Series, bits: int) -> csr_array:
-    """Return the 5-gram sets of texts as a sparse matrix: one row a text, one column a hash of that many bits."""
-    from scipy.sparse import csr_array
+def _compare_sets(
+    hashes: np.ndarray,
+    counts: np.ndarray,
+    one: np.ndarray,
+    other_hashes: np.ndarray,
+    other_counts: np.ndarray,
+    two: np.ndarray,
+) -> np.ndarray:
+    """Return the Jaccard index of the sets one[i] of `hashes` and two[i] of `other_hashes`.
 
-    hashes, counts = _shingles(texts)
-    mask, shift = np.uint64((1 << bits) - 1), np.uint64(bits)
-    owners = np.repeat(np.arange(len(texts), dtype=np.uint64), counts)
-    codes = pl.Series(owners << shift | hashes & mask).sort().to_numpy()
-    codes = codes[np.append(True, codes[1:] != codes[:-1])]
-    columns = (codes & mask).astype(np.int64)
-    sizes = np.bincount((codes >> shift).astype(np.int64), minlength=len(texts))
-    cells = (np.ones(len(codes), dtype=np.int8), columns, np.append(0, np.cumsum(sizes)))
-    matrix = csr_array(cells, shape=(len(texts), 1 << bits))
-    matrix.has_canonical_format = True
-    return matrix
+    A pair's hashes are sorted as one row of a matrix, their last bit replaced by the side they are of: what differs
+    from the cell before is a member of one of the sets, and what differs before that bit a member of the union.
+    """
+    hashes, other_hashes = hashes | _ONE, other_hashes & ~_ONE
+    first, other_first = np.cumsum(counts) - counts, np.cumsum(other_counts) - other_counts
+    result = np.empty(len(one))
+    order, blocks = _blocks_of_like_size(counts[one] + other_counts[two])
+    for start, stop in blocks:
+        a, b = one[order[start:stop], None], two[order[start:stop], None]
+        offsets, other_offsets = np.arange(counts[a].max()), np.arange(other_counts[b].max())
+        cells = (
+            hashes[first[a] + np.minimum(offsets, counts[a] - 1)],
+            other_hashes[other_first[b] + np.minimum(other_offsets, other_counts[b] - 1)],
+        )
+        row = np.concatenate(cells, axis=1)
+        row.sort(axis=1)
+        step = row[:, 1:] ^ row[:, :-1]
+        members, union = np.count_nonzero(step, axis=1) + 1, np.count_nonzero(step > _ONE, axis=1) + 1
+        result[order[start:stop]] = (members - union) / union
+    return result
 
 
 # ---- shared word n-grams
@@ -584,7 +673,7 @@ def find_ngrams(texts: pl.Series, index: NgramIndex) -> pl.DataFrame:
     """Return the table of ngram_matches against an index built once, with words:UInt32, the length of the span."""
     found = [
         _find_in_chunk(texts[start:stop], index).with_columns(pl.col("row") + start)
-        for start, stop in (_text_chunks(texts.fill_null("")) if len(index.grams) else ())
+        for start, stop in (chunk_texts(texts.fill_null("")) if len(index.grams) else ())
     ]
     return pl.concat([pl.DataFrame(schema=MATCHES_SCHEMA), *(part.cast(MATCHES_SCHEMA) for part in found)])
 
@@ -636,6 +725,12 @@ def _extend_spans(
             other[alive] += min(step, 0)
             length[alive] += 1
     return left, other, length
+
+
+def hash_words(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 64-bit hash of every token (ngram_matches says what they are), text after text, and its row."""
+    _, tokens, rows = _tokenize(texts)
+    return tokens, rows
 
 
 def _tokenize(texts: pl.Series) -> tuple[pl.Series, np.ndarray, np.ndarray]:

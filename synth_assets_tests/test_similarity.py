@@ -120,6 +120,16 @@ def test_jaccard_of_given_pairs_is_that_of_brute_force(pairs: list[tuple[str, st
     assert measure_jaccard(pl.Series(one), pl.Series(two)).tolist() == pytest.approx(expected)
 
 
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), min_size=1, max_size=20), st.integers(0, 99))
+def test_jaccard_is_that_of_brute_force_for_texts_of_very_different_lengths(
+    spans: list[tuple[int, int]], seed: int
+) -> None:
+    text = normalized(" ".join(random_messages(6, seed=seed)) + " ç" * 9)
+    one, two = [text[:length] + "x" for length, _ in spans], ["x" + text[-length - 1 :] for _, length in spans]
+    expected = [brute_jaccard(normalized(a), normalized(b)) for a, b in zip(one, two, strict=True)]
+    assert measure_jaccard(pl.Series(one), pl.Series(two)).tolist() == pytest.approx(expected)
+
+
 def test_null_and_empty_texts_are_near_to_nothing() -> None:
     assert near_duplicate_pairs(pl.Series(["", None, "  ", None])).is_empty()
 
@@ -178,21 +188,56 @@ def test_every_reported_pair_is_true(messages: tuple[list[str], list[tuple[int, 
         assert jaccard == pytest.approx(brute_jaccard(texts[left], texts[right]))
 
 
-def test_the_plan_finds_a_pair_at_the_threshold_with_the_least_recall() -> None:
-    for threshold in (0.2, 0.5, 0.8, 0.9, 0.95, 1.0):
-        bands, rows = similarity._choose_bands(threshold, 128)
-        assert bands * rows <= 128
-        assert 1 - (1 - threshold**rows) ** bands >= 0.99
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("permutations", [64, 128])
+def test_the_plan_finds_a_pair_at_the_threshold_with_the_least_recall(threshold: float, permutations: int) -> None:
+    plan = similarity._plan_bands(threshold, permutations)
+    assert plan.bands * plan.rows <= plan.minima <= permutations
+    assert 1 - (1 - threshold**plan.rows) ** plan.bands >= similarity.LEAST_RECALL
 
 
-def test_the_result_does_not_depend_on_chunk_sizes(
+def test_a_plan_that_cannot_have_it_takes_every_minimum_as_a_band() -> None:
+    assert similarity._plan_bands(0.02, 16) == similarity._Plan(16, 1, 16)
+
+
+def test_the_result_does_not_depend_on_chunk_sizes_and_threads(
     messages: tuple[list[str], list[tuple[int, int]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = pl.Series(messages[0])
-    whole = near_duplicate_pairs(texts)
-    for name in ("_CHUNK_CHARACTERS", "_CHUNK_PAIRS", "_CHUNK_SHINGLES", "_BLOCK"):
+    whole, against = near_duplicate_pairs(texts), near_duplicate_pairs(texts, others=texts[:3000])
+    for name in ("_CHUNK_CHARACTERS", "_CHUNK_PAIRS", "_CHUNK_SHINGLES", "_BLOCK", "_CACHED"):
         monkeypatch.setattr(similarity, name, 1000)
+    monkeypatch.setattr(similarity, "_MOST_THREADS", 1)
     assert near_duplicate_pairs(texts).equals(whole)
+    assert near_duplicate_pairs(texts, others=texts[:3000]).equals(against)
+
+
+def test_a_column_against_itself_gives_the_pairs_within_it(messages: tuple[list[str], list[tuple[int, int]]]) -> None:
+    texts = pl.Series(sorted(set(messages[0])))
+    within = near_duplicate_pairs(texts)
+    against = near_duplicate_pairs(texts, others=texts).filter(pl.col("left") < pl.col("right"))
+    assert within.height > 1000
+    assert against.equals(within)
+
+
+def test_a_text_has_the_same_shingles_beside_texts_of_any_script() -> None:
+    plain = pl.Series(["how do i pay?", "abc", "a longer text, to have more than one run of characters in the cache"])
+    hashes, counts = similarity.hash_shingles(plain)
+    beside, beside_counts = similarity.hash_shingles(
+        pl.concat([plain, pl.Series(["wo ist mein geld, weiß es jemand 🙂"])])
+    )
+    assert counts.tolist() == [9, 1, 63]
+    assert beside[: len(hashes)].tolist() == hashes.tolist()
+    assert beside_counts.tolist() == [9, 1, 63, 30]
+
+
+@given(st.lists(st.text("abé🙂 ", min_size=1, max_size=60), min_size=1, max_size=12), st.integers(1, 6))
+def test_shingles_are_equal_where_the_characters_are(texts: list[str], size: int) -> None:
+    hashes, counts = similarity.hash_shingles(pl.Series(texts), size)
+    told = [text.ljust(size, "\0") for text in texts]
+    runs = [text[i : i + size] for text in told for i in range(len(text) - size + 1)]
+    assert counts.tolist() == [len(text) - size + 1 for text in told]
+    assert len(set(zip(hashes.tolist(), runs, strict=True))) == len(set(runs)) == len(set(hashes.tolist()))
 
 
 def test_a_hundred_thousand_equal_texts_make_one_star() -> None:
@@ -271,6 +316,15 @@ def test_parts_that_ten_rows_share_are_left_out_of_the_comparison() -> None:
     stock = find_stock_parts(rows, spec)
     assert stock.to_list() == ["answer briefly!", "you are a polite and patient assistant of a bank."]
     assert comparison_texts(rows, spec, stock).to_list() == [f"question {i}?" for i in range(10)]
+
+
+def test_fields_of_any_name_are_joined_in_order() -> None:
+    fields = [{"name": "row", "type": "text"}, {"name": "chat", "type": "messages"}, {"name": "part", "type": "text"}]
+    spec = text_spec(fields=fields, strata={"by": []})
+    chat = [{"role": "user", "content": "Two"}, {"role": "assistant", "content": ""}, {"role": "user", "content": "3"}]
+    rows = real_rows(spec, [{"row": "One", "chat": chat, "part": "4"}, {"row": None, "chat": [], "part": "Five"}])
+    assert comparison_texts(rows, spec, pl.Series([], dtype=pl.String)).to_list() == ["one two 3 4", "five"]
+    assert comparison_texts(rows, spec, pl.Series(["3", "five"])).to_list() == ["one two 4", None]
 
 
 def test_a_row_of_boilerplate_alone_has_nothing_to_compare() -> None:

@@ -65,13 +65,13 @@ class Duplicates:
     @property
     def version(self) -> str:
         fields = self.spec.model_dump_json(include={"fields"})
-        return digest_text("duplicates-1", self.spec.quality.near_duplicate_jaccard, fields, size=6)
+        return digest_text("duplicates-2", self.spec.quality.near_duplicate_jaccard, fields, size=6)
 
-    def extended(self, accepted: pl.DataFrame) -> Duplicates:
+    def extended(self, kept: pl.DataFrame) -> Duplicates:
         """Return a discriminator that also knows these rows as earlier ones; what was computed stays."""
-        accepted = accepted.select(self.earlier.columns)
-        added = self._reference(EARLIER, accepted)
-        return replace(self, earlier=pl.concat([self.earlier, accepted]), _signed=(*self._references, added))
+        kept = kept.select(self.earlier.columns)
+        added = self._reference(EARLIER, kept)
+        return replace(self, earlier=pl.concat([self.earlier, kept]), _signed=(*self._references, added))
 
     def judge(self, candidates: pl.DataFrame) -> pl.DataFrame:
         signatures = self._sign(candidates)
@@ -107,7 +107,7 @@ class Duplicates:
 
     def _sign(self, frame: pl.DataFrame) -> Signatures:
         texts = comparison_texts(frame, self.spec, self._stock)
-        return sign_texts(texts, threshold=self.spec.quality.near_duplicate_jaccard)
+        return sign_texts(texts, threshold=self.spec.quality.near_duplicate_jaccard, normalized=True)
 
 
 def _match_reference(candidates: pl.DataFrame, signatures: Signatures, reference: _Reference) -> list[pl.DataFrame]:
