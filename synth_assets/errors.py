@@ -22,6 +22,10 @@ class EngineError(SynthError):
     """A generation engine that cannot start, cannot take a request, or died."""
 
 
+class SandboxError(SynthError):
+    """No sandbox can be had in which model-written code may run."""
+
+
 class GateError(SynthError):
     """A gate (mix, sealed, license, review …) refused to let data pass."""
 

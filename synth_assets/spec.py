@@ -460,8 +460,18 @@ class VerificationSpec(_Model):
     )
     solution: str = Field(description="Field with the solution: code, or worked steps that end in `#### answer`.")
     tests: str | None = Field(default=None, description="python: field with the tests, plain assert statements.")
-    seconds: float = Field(default=10.0, gt=0, le=600, description="python: most seconds of a candidate's tests.")
-    memory_mib: int = Field(default=512, ge=32, le=65_536, description="python: most memory of a candidate's tests.")
+    seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="python: most seconds of processor of a run of the tests; twice as many by the clock.",
+    )
+    memory_mib: int = Field(
+        default=512,
+        ge=32,
+        le=65_536,
+        description="python: most memory of a candidate; as many run at once as there are processors.",
+    )
     mutants: int = Field(
         default=16, ge=0, le=200, description="python: wrong variants of the solution that the tests must tell apart."
     )

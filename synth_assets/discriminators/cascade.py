@@ -17,6 +17,8 @@ from synth_assets.discriminators.contamination import Contamination
 from synth_assets.discriminators.custom import build_custom
 from synth_assets.discriminators.documents import Documents
 from synth_assets.discriminators.duplicates import Duplicates
+from synth_assets.discriminators.execution.python_tests import PythonTests
+from synth_assets.discriminators.execution.sandbox import find_sandbox
 from synth_assets.discriminators.judge import Judge
 from synth_assets.discriminators.labels import Labels
 from synth_assets.discriminators.language import Language
@@ -27,6 +29,7 @@ from synth_assets.discriminators.quality.perplexity import Perplexity
 from synth_assets.discriminators.quality.realism import Realism
 from synth_assets.discriminators.record import RecordRules
 from synth_assets.discriminators.rules import TextRules
+from synth_assets.discriminators.semantic import SemanticDuplicates
 from synth_assets.errors import SpecError
 from synth_assets.generation.allowance import Allowance
 from synth_assets.generation.language.protocol import LanguageModel
@@ -100,6 +103,11 @@ def _verifies(spec: DatasetSpec, kind: str) -> bool:
     return spec.verification is not None and spec.verification.kind == kind
 
 
+def _build_python_tests(spec: DatasetSpec) -> PythonTests:
+    find_sandbox()  # before anything is generated whose tests could not be run
+    return PythonTests(spec)
+
+
 def _earlier(spec: DatasetSpec, known: Known) -> pl.DataFrame:
     nothing = pl.DataFrame(schema=_known_schema(spec))
     return nothing if known.earlier is None else known.earlier.select(*nothing.columns)
@@ -122,6 +130,12 @@ BUILDERS: Mapping[str, Callable[[DatasetSpec, Known], Discriminator | None]] = M
         "perplexity": lambda spec, known: Perplexity.fit(spec, known.train),
         "realism": lambda spec, known: Realism.fit(spec, known.train, known.generated, known.reviews),
         "labels": lambda spec, known: Labels.fit(spec, known.train) if _is_labeled(spec) else None,
+        "semantic_duplicates": lambda spec, known: (
+            SemanticDuplicates(spec, _earlier(spec, known), known.seeds, known.root)
+            if spec.text_fields and spec.quality.semantic_duplicate_cosine < 1
+            else None
+        ),
+        "execution": lambda spec, _: _build_python_tests(spec) if _verifies(spec, "python") else None,
     }
 )
 

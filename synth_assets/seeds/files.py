@@ -66,8 +66,9 @@ def select_files(spec: DatasetSpec, folder: Path) -> Selection:
     """Return the data set's seed files, sorted by name; SeedError where there is none or a pattern leaves the folder.
 
     Never monitor/, dataset.yaml, hidden files, or links that lead out of the folder (those come back as `outside`).
+    With a bundled set only files that source.files names.
     """
-    if spec.source.uri:
+    if spec.source.uri and not spec.source.files:
         return Selection([], [])
     if not folder.is_dir():
         raise SeedError(f"{folder}: there is no such folder; put the seed files of '{spec.name}' there")

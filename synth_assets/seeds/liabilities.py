@@ -46,7 +46,7 @@ _OPEN_LICENSE = re.compile(
     r"CC0-1\.0|CC-PDDC|PDDL-1\.0|Unlicense|CC-BY(?:-NC)?(?:-SA)?-\d\.\d(?:-[A-Z]{2,3})?|"
     r"ODC-By-1\.0|ODbL-1\.0|CDLA-(?:Permissive-[12]|Sharing-1)\.0|"
     r"OGL-UK-[123]\.0|OGL-Canada-2\.0|etalab-2\.0|DL-DE-(?:BY|ZERO)-2\.0|NLOD-[12]\.0|"
-    r"MIT|MIT-0|ISC|0BSD|BSD-[123]-Clause|Apache-(?:1\.1|2\.0)|BSL-1\.0|Zlib|MPL-2\.0|EPL-[12]\.0|EUPL-1\.[12]|"
+    r"MIT|MIT-0|ISC|0BSD|PSF-2\.0|Python-2\.0|BSD-[123]-Clause|Apache-(?:1\.1|2\.0)|BSL-1\.0|Zlib|MPL-2\.0|EPL-[12]\.0|EUPL-1\.[12]|"
     r"(?:A|L)?GPL-[123]\.\d-(?:only|or-later)|GFDL-1\.[123](?:-no-invariants)?-(?:only|or-later)"
 )
 _OWN_TERMS = "licenseref-"

@@ -16,7 +16,7 @@ import polars as pl
 
 from synth_assets.errors import SeedError, SpecError
 from synth_assets.records import add_content_ids, canonical_expression, polars_schema
-from synth_assets.seeds.bundled import load_bundle
+from synth_assets.seeds.bundled import identify_bundle, load_bundle
 from synth_assets.seeds.columns import convert_column
 from synth_assets.seeds.files import (
     RAW_CHARACTERS,
@@ -59,7 +59,7 @@ class Reading:
 
 
 def list_seed_files(spec: DatasetSpec, folder: Path) -> list[Path]:
-    """Return the data set's seed files, sorted; none for a bundled set. SeedError where no file is found.
+    """Return the data set's seed files, sorted; for a bundled set those named. SeedError where no file is found.
 
     Confined to the folder: a pattern with `..` is refused, a link that leads outside is left out. Never monitor/,
     dataset.yaml or hidden files.
@@ -74,7 +74,7 @@ def fingerprint(spec: DatasetSpec, folder: Path) -> str:
     """
     settings = folder / SPEC_FILE
     state = hashlib.sha256(settings.read_bytes() if settings.is_file() else spec.model_dump_json().encode())
-    state.update(f"\x1e{spec.source.uri or ''}".encode())
+    state.update(f"\x1e{identify_bundle(spec.source.uri) if spec.source.uri else ''}".encode())
     for path in list_seed_files(spec, folder):
         try:
             state.update(f"\x1e{_relative(path, folder)}\x1f{hash_file(path)}".encode())
@@ -96,8 +96,7 @@ def read_seeds(spec: DatasetSpec, folder: Path) -> Reading:
         columns = {source: bundle.columns.get(source, nothing) for source in _wanted(spec)}
         batch = Batch(lines, columns, write_rows(bundle.columns), textual=False)
         collected.add_file(spec.source.uri, bundle.sha256, bundle.size, iter([batch]))
-    else:
-        _read_files(collected, select_files(spec, folder), folder)
+    _read_files(collected, select_files(spec, folder), folder)
     reading = _hold_for_monitor(collected.finish(), read_monitor(spec, folder), spec)
     if reading.rows.is_empty():
         raise SeedError(_explain_nothing(reading, folder))

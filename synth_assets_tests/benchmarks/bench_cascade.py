@@ -3,8 +3,8 @@
     python -m synth_assets_tests.benchmarks.bench_cascade FILE.csv TEXT LABEL [--rows 1000000]
 
 Messages are made of the file's, so that about 12 % are equal and 15 % nearly equal to another; seeds are the file's own
-rows. Each discriminator sees what those before it let pass, as in a round. The learned ones (perplexity, labels) follow,
-with a time of their own.
+rows. Each discriminator sees what those before it let pass, as in a round. Perplexity and labels follow, with a time of
+their own.
 """
 
 from __future__ import annotations
