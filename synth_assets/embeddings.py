@@ -28,7 +28,7 @@ DIMENSIONS = 256
 REMAINDER = 0.3
 """Weight of what the SVD leaves out: words too rare, or unknown, to have a direction of their own there."""
 
-_FIT_TEXTS = 8192  # texts that idf and SVD are fitted on at most
+_FIT_TEXTS = 4096  # texts that idf and SVD are fitted on at most
 _FEATURE_BITS = 20  # a feature is a hash of so many bits
 _MOST_FEATURES = 1 << 14  # with a part in the SVD: the most frequent ones
 _PAIR = np.uint64(0x9E3779B97F4A7C15)
@@ -71,7 +71,7 @@ class TfidfEmbedder:
 
     @classmethod
     def fit(cls, texts: pl.Series) -> TfidfEmbedder:
-        """Fit on the distinct texts (normalized; of more than 8,192, a fixed sample)."""
+        """Fit on the distinct texts (normalized; of more than 4,096, a fixed sample)."""
         distinct = texts.filter(texts != "").unique(maintain_order=True)
         if len(distinct) > _FIT_TEXTS:
             places = np.random.default_rng(derive_seed("embeddings", "sample")).permutation(len(distinct))

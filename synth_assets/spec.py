@@ -359,12 +359,12 @@ class QualitySpec(_Model):
     leak_ngram: int = Field(default=8, ge=3, le=50, description="Words in a row shared with a seed that make a leak.")
     leak_ngram_private: int = Field(default=5, ge=2, le=50, description="The same for synthesis_only seeds.")
     leak_surprise: float = Field(
-        default=27.0,
+        default=28.0,
         ge=0,
         description="Nats from which such a span is no common phrase of its stratum; 0 makes every span a leak.",
     )
     label_false_reject: float = Field(
-        default=0.005,
+        default=0.0045,
         gt=0,
         lt=0.5,
         description="Share of real rows that the label model may wrongly reject; sets its threshold.",
@@ -393,7 +393,7 @@ class QualitySpec(_Model):
         description="Certainty that a text is in another language than its field's from which it is rejected.",
     )
     perplexity_false_reject: float = Field(
-        default=0.002,
+        default=0.0015,
         ge=0,
         lt=0.5,
         description="Share of real rows that the perplexity limit may wrongly reject; 0 leaves it out.",

@@ -31,7 +31,7 @@ LEAST_TEXTS = 500
 """Training texts below which that share cannot be told: only endings that no text has are refused then."""
 
 _MOST_TEXTS = 20_000
-_FOLDS = 8
+_FOLDS = 4
 _SLOTS_BITS = 18
 _FINISHED = r"(?:^|[.!?。！？．｡؟۔।॥။។։…‼⁇⁈⁉‽])[\"'”’»)\]}*_`\s]*$"
 _MARKS = r"[.!?。！？．｡؟۔।॥။។։…‼⁇⁈⁉‽\"'”’»)\]}*_`\s]+$"

@@ -17,7 +17,9 @@ from synth_assets.discriminators.protocol import verdicts_of
 from synth_assets.records import content_text_expression, derive_seed, digest_text
 from synth_assets.spec import NUMERIC_TYPES, DatasetSpec
 
-_FOLDS = 4
+_FOLDS = 3
+_TOLERANCE = 0.01
+_MANY_ROWS = 1000  # from which an n-gram of a single row is left out
 _CHUNK = 1 << 15  # rows scored at a time: bounds the matrix of scores
 _SMOOTHING = 0.05
 _TEXT_PARTS = ("words", "pieces")
@@ -50,7 +52,7 @@ class Labels:
         target = spec.target_field.name
         known = train.filter(pl.col(target).is_not_null())
         version = digest_text(
-            "labels-2", spec.quality.label_false_reject, *sorted(known["example_id"].to_list()), size=6
+            "labels-3", spec.quality.label_false_reject, *sorted(known["example_id"].to_list()), size=6
         )
         labels = known[target].cast(pl.String).to_numpy().astype(str)
         if known.height < _LEAST_ROWS or len(set(labels)) < 2:
@@ -60,14 +62,15 @@ class Labels:
             warnings.filterwarnings("ignore", "The least populated class", UserWarning)
             splits = list(folds.split(labels, labels))
 
+        features, matrix = _fit_features(spec, known)  # once: they know no label
         parts = []
         for fit_rows, test_rows in splits:  # not in threads: liblinear's draws come from one generator of the process
-            model = LabelModel.fit(spec, known[fit_rows], labels[fit_rows])
-            parts.append(model.rate(known[test_rows], labels[test_rows])[0])
+            model = LabelModel.fit(spec, features, matrix[fit_rows], labels[fit_rows])
+            parts.append(model.rate(matrix[test_rows], labels[test_rows])[0])
         seen = np.concatenate(parts)
         seen = seen[np.isfinite(seen)]
         threshold = float(np.quantile(seen, spec.quality.label_false_reject)) if seen.size else -np.inf
-        return cls(spec, LabelModel.fit(spec, known, labels), threshold, version)
+        return cls(spec, LabelModel.fit(spec, features, matrix, labels), threshold, version)
 
     def judge(self, candidates: pl.DataFrame) -> pl.DataFrame:
         assert self.spec.target_field is not None
@@ -75,7 +78,7 @@ class Labels:
         plausible, best = np.full(len(labels), np.inf), labels
         if self.model is not None and len(labels):
             parts = [
-                self.model.rate(candidates[start : start + _CHUNK], labels[start : start + _CHUNK])
+                self.model.rate(self.model.encode(candidates[start : start + _CHUNK]), labels[start : start + _CHUNK])
                 for start in range(0, len(labels), _CHUNK)
             ]
             plausible, best = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -96,7 +99,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class LabelModel:
-    """What tells labels apart: fitted scikit-learn parts; `bayes` is None without text, of whose features it takes all.
+    """What tells labels apart: fitted scikit-learn parts; `bayes` is None without text, and sees `text_features` only.
 
     names: the labels, in the order of every score.
     """
@@ -112,24 +115,26 @@ class LabelModel:
         return self.linear.classes_
 
     @classmethod
-    def fit(cls, spec: DatasetSpec, rows: pl.DataFrame, labels: np.ndarray) -> LabelModel:
-        """Fit on rows with their labels, shape (rows,)."""
+    def fit(cls, spec: DatasetSpec, features: Any, matrix: Any, labels: np.ndarray) -> LabelModel:
+        """Fit on encoded rows with their labels, shape (rows,)."""
         from sklearn.naive_bayes import MultinomialNB
         from sklearn.svm import LinearSVC
 
-        features = _make_features(spec)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
-            matrix = features.fit_transform(_features(spec, rows))
-            linear = LinearSVC(random_state=derive_seed(spec.seed, "labels") % 2**32).fit(matrix, labels)
+            seed = derive_seed(spec.seed, "labels") % 2**32
+            linear = LinearSVC(random_state=seed, tol=_TOLERANCE).fit(matrix, labels)
         text = [part for name, part, _ in features.transformers_ if name in _TEXT_PARTS]
         count = sum(len(part.vocabulary_) for part in text)
         bayes = MultinomialNB(alpha=_SMOOTHING, fit_prior=False).fit(matrix[:, :count], labels) if count else None
         return cls(spec, features, linear, bayes, count)
 
-    def score(self, rows: pl.DataFrame) -> np.ndarray:
+    def encode(self, rows: pl.DataFrame) -> Any:
+        """Return the rows as a sparse matrix, shape (rows, features)."""
+        return self.features.transform(_features(self.spec, rows))
+
+    def score(self, matrix: Any) -> np.ndarray:
         """Return the score of every label: log-probabilities of texts, decision scores of tables; (rows, labels)."""
-        matrix = self.features.transform(_features(self.spec, rows))
         scores = np.asarray(self.linear.decision_function(matrix), dtype=np.float64)
         if scores.ndim == 1:
             scores = np.stack([-scores, scores], axis=1)
@@ -138,9 +143,9 @@ class LabelModel:
         together = _normalize(scores) + _normalize(self.bayes.predict_joint_log_proba(matrix[:, : self.text_features]))
         return _normalize(together)
 
-    def rate(self, rows: pl.DataFrame, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def rate(self, matrix: Any, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return how plausible each row's label is, ∞ where it is not known, and the most plausible label."""
-        scores = self.score(rows)
+        scores = self.score(matrix)
         position = {label: place for place, label in enumerate(self.names)}
         stated = np.array([position.get(label, -1) for label in labels], dtype=np.int64)
         row = np.arange(len(labels))
@@ -159,7 +164,16 @@ def _normalize(scores: np.ndarray) -> np.ndarray:
     return log_softmax(scores, axis=1)
 
 
-def _make_features(spec: DatasetSpec) -> Any:
+def _fit_features(spec: DatasetSpec, rows: pl.DataFrame) -> tuple[Any, Any]:
+    """Return the fitted ColumnTransformer and the encoded rows."""
+    features = _make_features(spec, least_rows=2 if rows.height >= _MANY_ROWS else 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
+        return features, features.fit_transform(_features(spec, rows))
+
+
+def _make_features(spec: DatasetSpec, *, least_rows: int) -> Any:
+    """Return the transformer, not fitted; n-grams that fewer than least_rows hold are left out."""
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.impute import SimpleImputer
@@ -168,8 +182,8 @@ def _make_features(spec: DatasetSpec) -> Any:
 
     parts: list[tuple[str, Any, Any]] = []
     if spec.text_fields:
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD)
-        pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True)
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORD, min_df=least_rows)
+        pieces = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 4), sublinear_tf=True, min_df=least_rows)
         parts += zip(_TEXT_PARTS, (words, pieces), ("_text", "_text"), strict=True)
     numbers, categories = _feature_names(spec)
     if numbers:

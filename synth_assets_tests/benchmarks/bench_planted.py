@@ -206,7 +206,7 @@ def confuse_labels(cascade: Cascade, base: pl.DataFrame) -> pl.Series:
     labels = next(each for each in cascade.discriminators if isinstance(each, Labels))
     assert labels.model is not None
     names = list(labels.model.names)
-    scores = labels.model.score(base)
+    scores = labels.model.score(labels.model.encode(base))
     scores[range(base.height), [names.index(label) for label in base["label"]]] = -np.inf
     return pl.Series([names[place] for place in scores.argmax(axis=1)])
 

@@ -29,7 +29,7 @@ false rejects and 61 % at 1 %, weight 4 finds 80 % and 92 %. Gibberish and other
 MOST_ROWS = 100_000
 """Real rows that the model is fitted on, drawn by hash."""
 
-_FOLDS = 10
+_FOLDS = 5
 _SPAN = 3  # words in the evidence
 _MOST_CHARACTERS = 80  # of the evidence
 
