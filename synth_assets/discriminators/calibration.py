@@ -37,7 +37,10 @@ SETTINGS = (
     Setting("near_duplicate_jaccard", "duplicates", (0.95, 0.9, 0.8, 0.7, 0.6)),
     Setting("leak_ngram", "leakage", (13, 10, 8, 6, 5)),
     Setting("leak_surprise", "leakage", (60.0, 40.0, 30.0, 25.0, 20.0, 10.0)),
+    Setting("language_certainty", "language", (1.0, 0.99, 0.95, 0.9, 0.8, 0.7)),
+    Setting("perplexity_false_reject", "perplexity", (0.0005, 0.0015, 0.005, 0.01, 0.02)),
     Setting("label_false_reject", "labels", (0.001, 0.003, 0.006, 0.01, 0.02, 0.05)),
+    Setting("semantic_duplicate_cosine", "semantic_duplicates", (0.99, 0.98, 0.97, 0.95, 0.93, 0.9)),
 )
 
 

@@ -11,14 +11,21 @@ from synth_assets.spec import DatasetSpec
 
 
 def freeze_contract(spec: DatasetSpec) -> pl.DataFrame:
-    """Return clause, value, description: one row a threshold of quality, mix and review."""
+    """Return clause, value, description: one row a setting of quality, mix and review, of verification and judge."""
     rows = [
         {
             "clause": f"{section}.{name}",
             "value": str(getattr(model, name)),
             "description": type(model).model_fields[name].description or "",
         }
-        for section, model in (("quality", spec.quality), ("mix", spec.mix), ("review", spec.review))
+        for section, model in (
+            ("quality", spec.quality),
+            ("verification", spec.verification),
+            ("judge", spec.judge),
+            ("mix", spec.mix),
+            ("review", spec.review),
+        )
+        if model is not None
         for name in type(model).model_fields
     ]
     return pl.DataFrame(rows).sort("clause")

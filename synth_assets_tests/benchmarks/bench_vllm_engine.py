@@ -38,11 +38,12 @@ def main() -> None:
     parser.add_argument("label")
     parser.add_argument("--model", required=True)
     parser.add_argument("--sequences", type=int, default=64)
+    parser.add_argument("--shards", type=int, default=1, help="shards of 16 times the requests in flight")
     parser.add_argument("--turns", type=int, default=2, help="pairs of turns")
     arguments = parser.parse_args()
     spec = make_spec(arguments)
     seeds = read_seeds(arguments, spec)
-    requests = take_requests(spec, seeds, 16 * arguments.sequences)
+    requests = take_requests(spec, seeds, 16 * arguments.sequences * arguments.shards)
     model = open_vllm(spec, Path.cwd())
     bare_calls(model, spec, seeds, requests.head(arguments.sequences))  # warm-up, grammar included
     ratios = []
@@ -135,6 +136,7 @@ def whole_step(
         allowance = Allowance()
         engine = RecordEngine(spec, model, seeds, allowance)
         cascade = Cascade.build(spec, Known(seeds, Path.cwd()))
+        built = time.perf_counter()
         completions = ShardFolder(Path(folder), "bench").complete(
             engine,
             requests,
@@ -150,7 +152,9 @@ def whole_step(
     draining = times[-1] - times[-min(model.info.batch, len(times))]
     note = {
         "drain": round(draining / seconds, 3),
-        "cascade_seconds": round(began + seconds - generated, 2),
+        "build_seconds": round(built - began, 2),  # of the cascade
+        "engine_seconds": round(generated - built, 2),
+        "judge_seconds": round(began + seconds - generated, 2),
         "attempts": candidates.height,
         "valid_after_repair": int((completions["finish_reason"] == "stop").sum()),
     }
