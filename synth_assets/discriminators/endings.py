@@ -31,7 +31,7 @@ LEAST_TEXTS = 500
 """Training texts below which that share cannot be told: only endings that no text has are refused then."""
 
 _MOST_TEXTS = 20_000
-_FOLDS = 4
+_FOLDS = 5
 _SLOTS_BITS = 18
 _FINISHED = r"(?:^|[.!?。！？．｡؟۔।॥။។։…‼⁇⁈⁉‽])[\"'”’»)\]}*_`\s]*$"
 _MARKS = r"[.!?。！？．｡؟۔।॥။។։…‼⁇⁈⁉‽\"'”’»)\]}*_`\s]+$"
@@ -87,13 +87,15 @@ class Endings:
         folds = chance.integers(_FOLDS, size=len(texts))
         scores = np.full(len(texts), np.inf)
         unfinished = (~_is_finished(texts)).to_numpy()
+        fitted = []
         for fold in range(_FOLDS):
             held = np.flatnonzero((folds == fold) & unfinished)
             weights, vocabulary = _fit_weights(texts.filter(pl.Series(folds != fold)), chance)
             scores[held] = _score(FlatTexts.of(texts.gather(held)), weights, vocabulary)
-        weights, vocabulary = _fit_weights(texts, chance)
+            fitted.append(weights)
         limit = float(np.quantile(scores, FALSE_REJECT, method="lower"))
-        return cls(weights, vocabulary, limit, english, open_ends)
+        # the mean of the folds' models, not one of all texts: the scale of scores depends on how many were read
+        return cls(np.mean(fitted, axis=0), _find_known_words(texts)[1], limit, english, open_ends)
 
     def find_cut(self, texts: pl.Series) -> np.ndarray:
         """Return the rows of the texts that are cut off, ascending."""
