@@ -529,11 +529,38 @@ class ReviewSpec(_Model):
     tolerated_defect_rate: float = Field(
         default=0.05, gt=0, lt=0.5, description="Defect rate that an accepted batch must be certified below (LTPD)."
     )
+    acceptable_defect_rate: float | None = Field(
+        default=None,
+        ge=0,
+        lt=0.5,
+        description="Defect rate at which 90 % of the batches are accepted (AQL); left out, a fifth of the tolerated.",
+    )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Confidence of that statement.")
+    plan: Literal["fixed", "sequential"] = Field(
+        default="fixed", description="One look at the whole sample, or a sequential test after every decision (SPRT)."
+    )
+    double_review_share: float = Field(
+        default=0.10, ge=0, le=1, description="Share of the sample that two people decide, to measure agreement."
+    )
+    gold_share: float = Field(
+        default=0.05, ge=0, le=0.5, description="Real rows with planted faults mixed in, as a share of the sample."
+    )
+    blind_share: float = Field(
+        default=0.05, ge=0, le=0.5, description="Untouched real rows mixed in, as a share of the sample."
+    )
     mode: Literal["human", "auto"] = Field(
         default="human", description="auto lets a model decide; marked everywhere, and it certifies nothing."
     )
     budget_minutes: float | None = Field(default=None, gt=0, description="Most reviewer minutes for a round.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ReviewSpec:
+        acceptable = self.acceptable_defect_rate
+        if acceptable is not None and acceptable >= self.tolerated_defect_rate:
+            raise ValueError(
+                f"acceptable_defect_rate {acceptable} is not below tolerated_defect_rate {self.tolerated_defect_rate}"
+            )
+        return self
 
 
 class BudgetSpec(_Model):

@@ -387,3 +387,37 @@ def _render(figure: Any) -> bytes:
     out = io.BytesIO()
     image.quantize(COLORS_OF_PALETTE, method=Image.Quantize.MAXCOVERAGE).save(out, "PNG", optimize=True)
     return out.getvalue()
+
+
+# ---- the review
+
+
+def plot_operating_characteristic(curves: pl.DataFrame, *, tolerated: float, acceptable: float) -> bytes:
+    """Draw how often plans accept and how many rows they take, by defect rate, with both promised points.
+
+    curves: plan, defect_rate, acceptance, mean_size (review.plans.characteristic, several plans below each other);
+    tolerated, acceptable: the rates that the plans are made for (LTPD, AQL).
+    """
+    figure = _make_figure("Operating characteristic: what the review lets through")
+    left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
+    styles = ("-", "--", "-.", ":")
+    plans = curves.partition_by("plan", maintain_order=True)
+    for part, color, style in zip(plans, LINES, styles, strict=False):
+        rate, name = (part["defect_rate"] * 100).to_list(), _short(part["plan"][0])
+        left.plot(rate, part["acceptance"].to_list(), style, color=color, lw=1.8, label=name)
+        right.plot(rate, part["mean_size"].to_list(), style, color=color, lw=1.8, label=name)
+    for axes in (left, right):
+        for rate, label in ((acceptable, "acceptable"), (tolerated, "tolerated")):
+            axes.axvline(rate * 100, color=SOFT, lw=0.8, ls=":")
+            if axes is left:
+                axes.text(rate * 100, 1.02, f"{label} {rate:.1%}", fontsize=7.5,
+                          color=SOFT, ha="center", va="bottom", transform=axes.get_xaxis_transform())  # fmt: skip
+        axes.set_xlabel("defect rate of the batch (%)")
+        axes.set_xlim(0, None)
+    left.set_ylabel("probability of acceptance")
+    left.set_ylim(0, 1.0)
+    right.set_ylabel("mean number of rows reviewed")
+    right.set_ylim(0, None)
+    if plans:
+        left.legend(frameon=False, fontsize=8.5, loc="upper right")
+    return _render(figure)

@@ -1,7 +1,8 @@
 """Sampling: which rows of a batch people look at.
 
-Here: the stratified random draw with known inclusion probabilities, the risk-targeted extra, enlarging a sample.
-Not here: how many rows (acceptance.required_sample), what their decisions prove (acceptance.assess).
+Here: the stratified random draw with known inclusion probabilities, the risk-targeted extra, which rows two people
+decide, enlarging a sample, mixing in controls. Not here: how many rows (acceptance.required_sample), what controls hold
+(controls.py), what decisions prove (acceptance.assess).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import numpy as np
 import polars as pl
 
 from synth_assets.records import derive_uniforms
-from synth_assets.review.acceptance import DRAW_BAND, RANDOM, RISK, SamplePlan, clopper_pearson
+from synth_assets.review.acceptance import DRAW_BAND, RANDOM, RISK, SamplePlan
+from synth_assets.review.plans import ACCEPTANCE, acceptance_number, acceptance_of
+from synth_assets.review.settings import review_settings
 from synth_assets.spec import DatasetSpec
 
 SAMPLE_COLUMNS: dict[str, pl.DataType] = {
@@ -23,6 +26,7 @@ SAMPLE_COLUMNS: dict[str, pl.DataType] = {
     "part": pl.String(),
     "priority": pl.Int32(),
     "weight": pl.Float64(),
+    "reviews": pl.Int32(),
 }
 RISK_SHARE = 0.10
 MAX_FLOOR_SPREAD = 1.25
@@ -38,10 +42,12 @@ def draw_sample(batch: pl.DataFrame, spec: DatasetSpec, *, plan: SamplePlan, rou
     part "random": stratified over stratum × prompt × generator in proportion; the fractions of a cell's share are
     rounded up or down by chance (pivotal method, Deville & Tillé 1998), so every row has the same probability n/N and
     the weight N/n. Cells whose share is below one row get one row for certain (a floor) when the sample is at least
-    as large as the number of cells, the plan can still certify, and no weight exceeds MAX_FLOOR_SPREAD × their mean;
-    weights are then unequal. Otherwise a small cell has a row with the probability of its share.
+    as large as the number of cells, the plan still keeps its promises, and no weight exceeds MAX_FLOOR_SPREAD × their
+    mean; weights are then unequal. Otherwise a small cell has a row with the probability of its share.
     part "risk": a further RISK_SHARE × n rows of the lowest quality (unknown quality first), as far as the budget
     pays for them; weight 0, for discovery only.
+    reviews: how many people are to decide the row: 2 for double_review_share of the rows, chosen by chance, as far as
+    the budget pays for it; else 1.
     priority: order of serving, both parts mixed, so that a reviewer cannot tell them apart. Order and choice depend on
     spec.seed, round and ids, never on the order of `batch`.
     """
@@ -63,7 +69,9 @@ def draw_sample(batch: pl.DataFrame, spec: DatasetSpec, *, plan: SamplePlan, rou
         .head(n_risk)
         .with_columns(part=pl.lit(RISK), weight=pl.lit(0.0))
     )
-    return _serve(pl.concat([random, risk]), spec, round_, draw=0)
+    rows = pl.concat([random, risk])
+    left = None if plan.n_budget is None else plan.n_budget - rows.height
+    return _serve(_ask_twice(rows, spec, round_, left), spec, round_, draw=0)
 
 
 def enlarge_sample(
@@ -97,12 +105,36 @@ def enlarge_sample(
         .join(earlier, on="cell", how="left", maintain_order="left")
         .with_columns(pl.col("weight").fill_null(even), part=pl.lit(RANDOM))
     )
-    served = _serve(new, spec, round_, draw=draw)
+    served = _serve(_ask_twice(new, spec, round_, None), spec, round_, draw=draw)
     kept = sample.join(served.select("example_id"), on="example_id", how="anti", maintain_order="left")
     before = 1 / pl.col("weight")
     return pl.concat([kept, served]).with_columns(
         weight=pl.when(pl.col("part") == RANDOM).then(1 / (before + (1 - before) * share)).otherwise(pl.lit(0.0))
     )
+
+
+def mix_controls(sample: pl.DataFrame, controls: pl.DataFrame, spec: DatasetSpec, *, round_: str) -> pl.DataFrame:
+    """Return a sample before its first decision with the controls in it, served among the others by chance.
+
+    `controls`: controls.draw_controls; their part is kept, weight is 0 and generator and prompt are unknown. Whatever
+    counts rows of the batch takes parts random and risk only.
+    """
+    rows = controls.select("example_id", "stratum", "part").with_columns(
+        generator_id=pl.lit(None, pl.String), prompt_id=pl.lit(None, pl.String), weight=pl.lit(0.0), reviews=1
+    )
+    columns = [name for name in SAMPLE_COLUMNS if name != "priority"]
+    return _serve(
+        pl.concat([sample.select(columns), rows.select(columns).cast({"reviews": pl.Int32})]), spec, round_, draw=0
+    )
+
+
+def _ask_twice(rows: pl.DataFrame, spec: DatasetSpec, round_: str, most: int | None) -> pl.DataFrame:
+    """Return the rows + reviews: 2 for double_review_share of them (at most `most`), else 1; a machine decides once."""
+    share = 0.0 if spec.review.mode == "auto" else review_settings(spec).double_review_share
+    wanted = math.ceil(share * rows.height - 1e-9)
+    chance = pl.Series(derive_uniforms(rows["example_id"], spec.seed, "review", round_, "twice"))
+    twice = chance.rank("ordinal") <= (wanted if most is None else max(min(wanted, most), 0))
+    return rows.with_columns(reviews=1 + twice.cast(pl.Int32))
 
 
 def _place_in_cells(batch: pl.DataFrame, spec: DatasetSpec, round_: str) -> pl.DataFrame:
@@ -126,10 +158,18 @@ def _expected_counts(sizes: np.ndarray, plan: SamplePlan, spec: DatasetSpec) -> 
         floored |= shares < 1
     expected = np.where(floored, 1.0, shares)
     spread = (sizes / expected).max() * n / total
-    review = spec.review
-    high = clopper_pearson(0, n, confidence=review.confidence, side="upper")[1]
-    affordable = not plan.certified or spread * high < review.tolerated_defect_rate
+    affordable = not plan.certified or (plan.sequential is None and _still_promises(n, int(total), spread, plan, spec))
     return expected if spread <= MAX_FLOOR_SPREAD and affordable else even
+
+
+def _still_promises(n: int, batch_size: int, spread: float, plan: SamplePlan, spec: DatasetSpec) -> bool:
+    """Whether the acceptance number under unequal weights still accepts good batches, as far as the plan did."""
+    review = spec.review
+    c = acceptance_number(
+        n, batch_size, tolerated=review.tolerated_defect_rate, confidence=review.confidence, spread=spread
+    )
+    acceptance = acceptance_of(n, c, review_settings(spec).acceptable_defect_rate)
+    return c >= 0 and acceptance >= min(ACCEPTANCE, plan.acceptance)
 
 
 def _round_randomly(expected: np.ndarray, uniforms: np.ndarray) -> np.ndarray:

@@ -5,34 +5,51 @@ Here: what ties sample, decision store and acceptance statistics together. Not h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from synth_assets.review.acceptance import Outcome, assess
+from synth_assets.review.acceptance import Outcome, assess, judge_sample
+from synth_assets.review.agreement import (
+    ALL_REVIEWERS,
+    CorrectedRate,
+    correct_rate,
+    measure_accuracy,
+    measure_agreement,
+)
 from synth_assets.review.automated import AutomatedReviewer
-from synth_assets.review.decisions import DecisionStore
+from synth_assets.review.decisions import FLAG, HUMAN, REJECT, DecisionStore
 from synth_assets.review.sampling import enlarge_sample
+from synth_assets.review.sequences import LiveBounds, live_bounds
+from synth_assets.review.systematic import find_systematic
 from synth_assets.spec import DatasetSpec
 
 SNAPSHOT = ("example_id", "reviewer", "reviewer_kind", "decision", "reason", "item_version")
 RANDOM = "random"
+NO_CONTROLS = pl.DataFrame(schema={"example_id": pl.String, "content_id": pl.String, "expected": pl.String})
 
 
 @dataclass(frozen=True)
 class ReviewState:
-    """What a review works on. `kept`: the filtered rows of the round with state kept; `sample`: review_sample.rows."""
+    """What a review works on. `kept`: the filtered rows of the round with state kept; `sample`: review_sample.rows;
+    `controls`: gold and blind items mixed in (controls.draw_controls), none by default."""
 
     spec: DatasetSpec
     round: str
     kept: pl.DataFrame
     sample: pl.DataFrame
     store: DecisionStore
+    controls: pl.DataFrame = field(default_factory=NO_CONTROLS.clone)
 
     def decided(self) -> pl.DataFrame:
         """Return the effective decisions on rows of the sample, as the store gives them."""
         found = self.store.effective(self.spec.name, self.round, items=self.kept)
         return found.filter(pl.col("example_id").is_in(self.sample["example_id"].implode()))
+
+    def decided_controls(self) -> pl.DataFrame:
+        """Return the effective decisions of people on controls."""
+        found = self.store.effective(self.spec.name, self.round, items=self.controls)
+        return found.filter(pl.col("reviewer_kind") == HUMAN)
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,9 @@ class Conclusion:
 
     summary: one row, the columns of review_outcome.rows. decisions: SNAPSHOT columns. log: the same with decision_id,
     seconds and decided_at, for the ledger. resolutions: example_id, resolution (accept | reject | flag).
+    systematic: systematic.find_systematic; accuracy: agreement.measure_accuracy on the controls; agreement:
+    agreement.measure_agreement; corrected: the defect rate corrected by that accuracy, None without gold and blind
+    items of both kinds.
     """
 
     outcome: Outcome
@@ -49,11 +69,21 @@ class Conclusion:
     decisions: pl.DataFrame
     log: pl.DataFrame
     resolutions: pl.DataFrame
+    systematic: pl.DataFrame
+    accuracy: pl.DataFrame
+    agreement: pl.DataFrame
+    corrected: CorrectedRate | None
 
 
 def review_is_complete(state: ReviewState) -> bool:
     """Whether the decisions so far lead to accept, reject or a larger sample: nothing drawn is left to decide."""
-    return conclude_review(state).outcome.decision != "open"
+    return assess(state.sample, state.decided(), state.kept.height, state.spec).decision != "open"
+
+
+def watch_review(state: ReviewState) -> LiveBounds:
+    """Return bounds on the defect rate that may be shown after every decision (a confidence sequence)."""
+    judged = judge_sample(state.sample, state.decided())
+    return live_bounds(judged, state.kept.height, confidence=state.spec.review.confidence)
 
 
 def conclude_review(state: ReviewState) -> Conclusion:
@@ -63,6 +93,9 @@ def conclude_review(state: ReviewState) -> Conclusion:
     sample = state.sample
     if outcome.decision == "enlarge":
         sample = enlarge_sample(sample, state.kept, state.spec, more=outcome.n_more, round_=state.round)
+    review = state.spec.review
+    wrong = decided.filter(pl.col("decision").is_in([REJECT, FLAG])).select("example_id", "reason")
+    accuracy = measure_accuracy(state.decided_controls(), state.controls, confidence=review.confidence)
     return Conclusion(
         outcome=outcome,
         sample=sample,
@@ -70,7 +103,21 @@ def conclude_review(state: ReviewState) -> Conclusion:
         decisions=decided.select(SNAPSHOT).sort(SNAPSHOT),
         log=decided.select("decision_id", "example_id", "reviewer", "seconds", "decided_at"),
         resolutions=decided.drop_nulls("resolution").select("example_id", "resolution").unique().sort("example_id"),
+        systematic=find_systematic(judge_sample(state.sample, decided), wrong, tolerated=review.tolerated_defect_rate),
+        accuracy=accuracy,
+        agreement=measure_agreement(
+            decided.filter(pl.col("reviewer_kind") == HUMAN), confidence=review.confidence, seed=state.spec.seed
+        ),
+        corrected=_correct(outcome, accuracy, review.confidence),
     )
+
+
+def _correct(outcome: Outcome, accuracy: pl.DataFrame, confidence: float) -> CorrectedRate | None:
+    everybody = accuracy.filter(pl.col("reviewer") == ALL_REVIEWERS).to_dicts()
+    if not everybody or outcome.automated:
+        return None
+    counts = {name: everybody[0][name] for name in ("caught", "faulty", "passed", "sound")}
+    return correct_rate(outcome.defects, outcome.n_reviewed, **counts, confidence=confidence)
 
 
 def decide_automatically(state: ReviewState, steering: pl.DataFrame) -> Conclusion:

@@ -18,7 +18,6 @@ from synth_assets.review.acceptance import (
     certified_size,
     clopper_pearson,
     cohens_kappa,
-    operating_characteristic,
     required_sample,
 )
 from synth_assets.spec import DatasetSpec
@@ -120,33 +119,54 @@ def test_nothing_reviewed_bounds_nothing() -> None:
     assert clopper_pearson(0, 0, confidence=0.95) == (0.0, 1.0)
 
 
-def test_the_operating_characteristic_is_the_binomial() -> None:
-    curve = operating_characteristic(59, 0, [0.0, 0.01, 0.05])
-    assert curve.columns == ["defect_rate", "acceptance"]
-    assert curve["acceptance"].to_list() == pytest.approx([1.0, 0.99**59, 0.95**59])
-
-
 # ---- the plan
 
 
-@pytest.mark.parametrize(("batch", "n"), [(1000, 59), (2950, 59), (5000, 100), (59, 59), (30, 30), (1, 1)])
-def test_a_plan_takes_the_rate_or_the_certified_size_or_the_whole_batch(batch: int, n: int) -> None:
+@pytest.mark.parametrize(
+    ("batch", "n", "c"),
+    [
+        (25_000, 500, 16),
+        (7650, 153, 3),
+        (1000, 148, 3),
+        (400, 138, 3),
+        (100, 82, 2),
+        (60, 52, 1),
+        (30, 30, 1),
+        (1, 1, 0),
+    ],
+)
+def test_a_plan_pays_for_both_risks_and_for_the_rate(batch: int, n: int, c: int) -> None:
     plan = required_sample(batch, make_spec())
-    assert (plan.n, plan.certified, plan.note) == (n, True, "")
+    assert (plan.n, plan.c, plan.certified, plan.note) == (n, c, True, "")
+    assert plan.acceptance >= 0.90
+
+
+def test_a_batch_too_small_for_both_risks_keeps_the_tolerated_rate_and_says_so() -> None:
+    plan = required_sample(15, make_spec())
+    assert (plan.n, plan.c, plan.certified) == (15, 0, True)
+    assert "pay for the consumer only" in plan.note
 
 
 def test_a_budget_caps_the_plan_and_says_what_stays_uncertified() -> None:
     plan = required_sample(1000, make_spec(budget_minutes=60))
-    assert (plan.n, plan.n_budget, plan.n_certified, plan.certified) == (20, 20, 59, False)
-    assert "20 of the 59" in plan.note
+    assert (plan.n, plan.n_budget, plan.n_certified, plan.certified, plan.c) == (20, 20, 59, False, -1)
+    assert "20 of the 148" in plan.note
     assert "13.9%" in plan.note
     assert "uncertified" in plan.note
 
 
-def test_a_budget_that_only_cuts_the_rate_still_certifies() -> None:
+def test_a_budget_for_one_risk_only_certifies_and_says_what_good_batches_have_to_fear() -> None:
     plan = required_sample(10_000, make_spec(budget_minutes=300))
-    assert (plan.n, plan.n_rate, plan.certified) == (100, 200, True)
+    assert (plan.n, plan.c, plan.n_rate, plan.certified) == (100, 1, 200, True)
+    assert "100 of the 200" in plan.note
+    assert "pay for the consumer only" in plan.note
     assert "uncertified" not in plan.note
+
+
+def test_a_budget_that_only_cuts_the_rate_still_pays_for_both() -> None:
+    plan = required_sample(10_000, make_spec(budget_minutes=3 * 160))
+    assert (plan.n, plan.c, plan.certified) == (160, 3, True)
+    assert plan.acceptance >= 0.90
 
 
 def test_a_budget_below_one_item_is_refused() -> None:
@@ -170,7 +190,7 @@ def test_an_empty_batch_needs_no_review() -> None:
 def test_a_clean_certified_sample_is_accepted_with_the_exact_bound() -> None:
     outcome = review(59, 1000, 0)
     assert (outcome.decision, outcome.certified, outcome.defect_rate) == ("accept", True, 0.0)
-    assert outcome.bound_high == pytest.approx(1 - 0.05 ** (1 / 59))
+    assert outcome.bound_high == pytest.approx(1 - 0.05 ** (1 / 59), abs=1 / 1000)
     assert outcome.bound_low == 0.0
 
 
@@ -219,6 +239,23 @@ def test_an_enlarged_sample_without_a_further_defect_is_accepted() -> None:
     outcome = assess(sample, make_decisions(said), 1000, make_spec())
     assert (outcome.decision, outcome.certified, outcome.n_random) == ("accept", True, n)
     assert outcome.bound_high < 0.05  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("defects", "decision"), [(0, "accept"), (3, "accept"), (4, "reject"), (9, "reject")])
+def test_a_plan_that_pays_for_both_risks_accepts_up_to_c_and_never_enlarges(defects: int, decision: str) -> None:
+    outcome = review(148, 1000, defects)
+    assert (outcome.decision, outcome.certified, outcome.n_more) == (decision, decision == "accept", 0)
+    assert (outcome.bound_high < 0.05) == (decision == "accept")  # type: ignore[operator]
+
+
+def test_rows_mixed_in_as_controls_are_no_rows_of_the_batch() -> None:
+    sample = make_sample(59, 1000, risk=2).with_columns(
+        part=pl.when(pl.col("part") == "risk").then(pl.lit("gold")).otherwise("part")
+    )
+    said = {f"e{i}": "accept" if i < 59 else "reject" for i in range(61)}
+    outcome = assess(sample, make_decisions(said), 1000, make_spec())
+    assert (outcome.decision, outcome.n_random, outcome.defects) == ("accept", 59, 0)
+    assert outcome.by_stratum["risk_reviewed"].sum() == 0
 
 
 def test_a_lower_bound_above_the_tolerated_rate_rejects() -> None:
@@ -313,7 +350,7 @@ def test_unequal_weights_weigh_the_estimate_and_widen_the_bound() -> None:
     outcome = assess(make_sample(60, 5010, weights=weights), make_decisions(said), 5010, make_spec())
     plain = clopper_pearson(1, 60, confidence=0.95, side="upper")[1]
     assert outcome.defect_rate == pytest.approx(100 / 5010)
-    assert outcome.bound_high == pytest.approx(plain * 100 * 60 / 5010)
+    assert outcome.bound_high == pytest.approx(plain * 100 * 60 / 5010, abs=1 / 5010)
     assert outcome.bound_low == pytest.approx(5000 / 5010 * clopper_pearson(1, 50, confidence=0.95, side="lower")[0])
 
 
@@ -368,12 +405,19 @@ def test_enlarging_lets_good_batches_through() -> None:
     assert accepted_share(59, 2000, 0.005, 1000, seed=3) > max(0.9, once)
 
 
-def test_at_the_tolerated_rate_assess_accepts_one_batch_in_twenty_at_most() -> None:
-    batches, n, size = 4000, 100, 5000
-    found = np.random.default_rng(1).hypergeometric(250, size - 250, n, batches)
-    accepts = {defects: review(n, size, defects).decision == "accept" for defects in set(found.tolist())}
-    share = np.mean([accepts[defects] for defects in found.tolist()])
-    assert share <= ALPHA + 3 * np.sqrt(ALPHA * (1 - ALPHA) / batches)
+@pytest.mark.parametrize("size", [200, 1000, 5000])
+def test_assess_keeps_both_promises_of_the_plan(size: int) -> None:
+    """6,000 batches at exactly the tolerated rate, 6,000 made at the acceptable one."""
+    batches, n = 6000, required_sample(size, make_spec()).n
+    generator = np.random.default_rng(size)
+    bad = round(0.05 * size)
+    at_tolerated = generator.hypergeometric(bad, size - bad, n, batches)
+    at_acceptable = generator.binomial(n, 0.01, batches)
+    everything = set(at_tolerated.tolist()) | set(at_acceptable.tolist())
+    accepts = {defects: review(n, size, defects).decision == "accept" for defects in everything}
+    noise = 3 * np.sqrt(ALPHA * (1 - ALPHA) / batches)
+    assert np.mean([accepts[defects] for defects in at_tolerated.tolist()]) <= ALPHA + noise
+    assert np.mean([accepts[defects] for defects in at_acceptable.tolist()]) >= 0.90 - 3 * np.sqrt(0.09 / batches)
 
 
 @given(st.integers(20, 400), st.floats(0.02, 0.2), st.integers(0, 6))

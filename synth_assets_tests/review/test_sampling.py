@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synth_assets.review.acceptance import DRAW_BAND, SamplePlan, required_sample
+from synth_assets.review.acceptance import DRAW_BAND, SamplePlan, assess, required_sample
 from synth_assets.review.sampling import MAX_FLOOR_SPREAD, SAMPLE_COLUMNS, _round_randomly, draw_sample, enlarge_sample
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import text_spec
@@ -56,9 +56,9 @@ def test_a_sample_has_the_planned_size_the_agreed_columns_and_no_row_twice() -> 
     batch = make_batch([400, 300, 200, 100])
     sample = draw_sample(batch, SPEC, plan=required_sample(1000, SPEC), round_="r000")
     assert dict(sample.schema) == SAMPLE_COLUMNS
-    assert random_part(sample).height == 59
-    assert sample["example_id"].n_unique() == sample.height == 59 + 6
-    assert sorted(sample["priority"]) == list(range(65))
+    assert random_part(sample).height == 148
+    assert sample["example_id"].n_unique() == sample.height == 148 + 15
+    assert sorted(sample["priority"]) == list(range(163))
 
 
 def test_the_order_of_the_batch_does_not_matter() -> None:
@@ -97,20 +97,23 @@ def test_an_empty_batch_gives_an_empty_sample() -> None:
 
 
 def test_small_cells_get_a_row_each_where_the_sample_allows() -> None:
-    batch = make_batch([4000, 3000, 1980, 10, 5, 5])
-    sample = draw_sample(batch, SPEC, plan=required_sample(9000, SPEC), round_="r000")
+    batch = make_batch([8000, 6000, 5980, 10, 5, 5])
+    sample = draw_sample(batch, SPEC, plan=required_sample(20_000, SPEC), round_="r000")
     counts = counts_by_prompt(batch, sample)
-    assert sum(counts) == 180
+    assert sum(counts) == 400
     assert counts[3:] == [1, 1, 1]
     weights = random_part(sample)["weight"]
-    assert weights.sum() == pytest.approx(9000)
+    assert weights.sum() == pytest.approx(20_000)
     assert weights.max() / weights.mean() <= MAX_FLOOR_SPREAD  # type: ignore[operator]
 
 
-def test_no_floor_is_bought_with_the_certificate() -> None:
-    batch = make_batch([500, 400, *[10] * 10])
-    sample = draw_sample(batch, SPEC, plan=required_sample(1000, SPEC), round_="r000")
-    assert random_part(sample)["weight"].to_list() == pytest.approx([1000 / 59] * 59)
+def test_no_floor_is_bought_with_a_promise_of_the_plan() -> None:
+    """153 rows leave the consumer no error to spend on unequal weights."""
+    batch = make_batch([3000, 1900, *[10] * 10])
+    plan = required_sample(5000, SPEC)
+    sample = draw_sample(batch, SPEC, plan=plan, round_="r000")
+    assert plan.n == 153
+    assert random_part(sample)["weight"].to_list() == pytest.approx([5000 / 153] * 153)
 
 
 def test_more_cells_than_rows_still_give_every_row_the_same_chance() -> None:
@@ -151,6 +154,33 @@ def test_defects_spread_against_the_strata_are_not_accepted_more_often_than_the_
     assert clean / draws <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
 
 
+def test_bounds_cover_the_batch_and_its_strata_under_unequal_weights() -> None:
+    """Twenty small cells with a floor; strata of very different quality; 200 reviews."""
+    spec = text_spec(review={"rate": 0.05})
+    batch = make_batch([1800, 1500, 1300, 1000, 300, *[5] * 20])
+    plan, runs = required_sample(batch.height, spec), 200
+    rates = np.array([0.01, 0.03, 0.05, 0.2])[batch["stratum"].str.tail(1).cast(pl.Int64).to_numpy()]
+    generator = np.random.default_rng(4)
+    missed, strata = np.zeros(2), np.zeros((2, 4))
+    for i in range(runs):
+        truth = batch.select("example_id", "stratum", bad=pl.Series(generator.random(batch.height) < rates))
+        sample = draw_sample(batch, spec, plan=plan, round_=f"r{i}")
+        assert random_part(sample)["weight"].round(6).n_unique() == 2
+        verdict = pl.when("bad").then(pl.lit("reject")).otherwise(pl.lit("accept"))
+        decisions = sample.join(truth, on="example_id").select(
+            "example_id", reviewer=pl.lit("ada"), reviewer_kind=pl.lit("human"), decision=verdict
+        )
+        outcome = assess(sample, decisions, batch.height, spec)
+        real = truth["bad"].mean()
+        missed += [outcome.bound_high < real, outcome.bound_low > real]  # type: ignore[operator]
+        own = truth.group_by("stratum").agg(real=pl.col("bad").mean())
+        table = outcome.by_stratum.join(own, on="stratum").sort("stratum")
+        strata += [(table["bound_high"] < table["real"]).to_numpy(), (table["bound_low"] > table["real"]).to_numpy()]
+    most = runs * (0.05 + 3 * np.sqrt(0.05 * 0.95 / runs))
+    assert missed.max() <= most
+    assert strata.max() <= most
+
+
 @given(st.lists(st.floats(0, 4), min_size=1, max_size=30), st.integers(0, 2**32))
 @settings(max_examples=200)
 def test_random_rounding_keeps_the_sum_and_stays_next_to_the_expectation(shares: list[float], seed: int) -> None:
@@ -169,7 +199,7 @@ def test_the_risk_part_is_the_worst_of_the_rest_and_weighs_nothing() -> None:
     sample = draw_sample(batch, SPEC, plan=required_sample(1000, SPEC), round_="r000")
     risk = sample.filter(pl.col("part") == "risk")
     rest = batch.join(random_part(sample), on="example_id", how="anti").sort("quality")
-    assert set(risk["example_id"]) == set(rest["example_id"].head(6))
+    assert set(risk["example_id"]) == set(rest["example_id"].head(15))
     assert set(risk["weight"]) == {0.0}
 
 
@@ -194,13 +224,36 @@ def test_serving_mixes_both_parts() -> None:
     assert "risk" in set(sample["part"].tail(110))
 
 
+# ---- double review
+
+
+def test_a_tenth_of_the_rows_is_decided_by_two_people() -> None:
+    sample = draw_sample(make_batch([5000]), SPEC, plan=plan_of(200), round_="r000")
+    assert sample["reviews"].value_counts().sort("reviews").rows() == [(1, 198), (2, 22)]
+    twice = sample.filter(pl.col("reviews") == 2)
+    assert set(twice["part"]) == {"random", "risk"}
+
+
+def test_the_budget_pays_for_double_review_after_the_rows_themselves() -> None:
+    batch = make_batch([1000])
+    for budget, reviews in ((50, 50), (55, 55), (58, 58), (100, 61)):
+        sample = draw_sample(batch, SPEC, plan=plan_of(50, budget=budget), round_="r000")
+        assert sample["reviews"].sum() == reviews
+
+
+def test_a_machine_decides_once() -> None:
+    spec = text_spec(review={"mode": "auto"})
+    sample = draw_sample(make_batch([1000]), spec, plan=required_sample(1000, spec), round_="r000")
+    assert set(sample["reviews"]) == {1}
+
+
 # ---- enlarging
 
 
 def test_enlarging_keeps_what_was_drawn_and_adds_random_rows_after_it() -> None:
     batch = make_batch([500, 300, 200])
     sample = draw_sample(batch, SPEC, plan=required_sample(1000, SPEC), round_="r000")
-    larger = enlarge_sample(sample, batch, SPEC, more=41, round_="r000")
+    larger = enlarge_sample(sample, batch, SPEC, more=52, round_="r000")
     places = ["example_id", "part", "priority"]
     assert (
         random_part(larger)
@@ -208,10 +261,10 @@ def test_enlarging_keeps_what_was_drawn_and_adds_random_rows_after_it() -> None:
         .filter(pl.col("priority") < DRAW_BAND)
         .equals(random_part(sample).select(places))
     )
-    assert random_part(larger).height == 100
+    assert random_part(larger).height == 200
     assert larger["example_id"].n_unique() == larger.height
-    assert (larger["priority"] >= DRAW_BAND).sum() == 41
-    assert random_part(larger)["weight"].to_list() == pytest.approx([10.0] * 100)
+    assert (larger["priority"] >= DRAW_BAND).sum() == 52
+    assert random_part(larger)["weight"].to_list() == pytest.approx([5.0] * 200)
     assert dict(larger.schema) == SAMPLE_COLUMNS
 
 
@@ -223,6 +276,7 @@ def test_enlarging_is_the_same_in_any_order_and_each_time_different_rows() -> No
     twice = enlarge_sample(once, batch, SPEC, more=20, round_="r000")
     assert random_part(twice).height == 70
     assert (twice["priority"] >= 2 * DRAW_BAND).sum() == 20
+    assert twice.filter((pl.col("priority") >= 2 * DRAW_BAND) & (pl.col("reviews") == 2)).height == 2
 
 
 def test_a_risky_row_may_be_drawn_by_chance_and_then_counts() -> None:
