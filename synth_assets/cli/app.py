@@ -110,11 +110,23 @@ def run(
 def review(
     dataset: Dataset,
     round_: Round = None,
-    export: Annotated[Path | None, typer.Option(help="Write the open items to this .csv or .jsonl and stop.")] = None,
-    import_: Annotated[Path | None, typer.Option("--import", help="Take decisions from this .csv or .jsonl.")] = None,
-    reviewer: Annotated[str, typer.Option(help="Who decides, for decisions made at this prompt.")] = "",
+    export: Annotated[
+        Path | None, typer.Option(help="Write the items to this .csv, .jsonl or Label Studio .json and stop.")
+    ] = None,
+    import_: Annotated[
+        Path | None, typer.Option("--import", help="Take decisions from this .csv, .jsonl or Label Studio .json.")
+    ] = None,
+    prompt: Annotated[bool, typer.Option("--prompt", help="Decide at this prompt instead of in a browser.")] = False,
+    reviewer: Annotated[str, typer.Option(help="Who decides, for decisions made at the prompt.")] = "",
+    host: Annotated[str, typer.Option(help="Address to bind; others than this machine need accounts.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the app.")] = 3001,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    name: Annotated[list[str] | None, typer.Option(help="Further host names that people reach the app by.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate, PEM.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
 ) -> None:
-    """Decide on the drawn sample at a prompt or by file; a finished review goes on to the corpus and the release."""
+    """Decide on the drawn sample in a browser, at a prompt or by file; a finished review goes on to the release."""
+    from synth_assets.cli.review_app import serve_review
     from synth_assets.cli.reviewing import export_items, import_items, review_at_prompt
     from synth_assets.cli.summary import print_summary, print_waiting
 
@@ -127,12 +139,58 @@ def review(
         return
     if import_ is not None:
         import_items(console, project, dataset, round_, import_)
-    else:
+    elif prompt or reviewer:
         review_at_prompt(console, project, dataset, round_, reviewer)
+    else:
+        serve_review(
+            project,
+            dataset,
+            round_,
+            host,
+            port,
+            browser,
+            names=name or (),
+            certificate=certificate,
+            key=key,
+            console=console,
+        )
     if runner.conclude(round_):
         print_summary(console, project, dataset)
     else:
         print_waiting(console, project, dataset, round_)
+
+
+reviewers = typer.Typer(help="Accounts of reviewers, for reviews beyond this machine.", no_args_is_help=True)
+app.add_typer(reviewers, name="reviewers")
+
+
+@reviewers.command("add")
+def add_reviewer(
+    name: Annotated[str, typer.Argument(help="Name, as it will stand on decisions.")],
+    lead: Annotated[bool, typer.Option("--lead", help="May see who decided what.")] = False,
+    days: Annotated[float, typer.Option(help="Days until the account expires.", min=0.01)] = 90.0,
+) -> None:
+    """Open an account and print its token, this once."""
+    from synth_assets.cli.reviewers import add_reviewer as add
+    from synth_assets.review.accounts import LEAD, REVIEWER
+
+    add(console, find_project(), name, LEAD if lead else REVIEWER, days)
+
+
+@reviewers.command("list")
+def list_reviewers() -> None:
+    """Show all accounts."""
+    from synth_assets.cli.reviewers import list_reviewers as show
+
+    show(console, find_project())
+
+
+@reviewers.command("revoke")
+def revoke_reviewer(name: Annotated[str, typer.Argument(help="Name of the account.")]) -> None:
+    """End an account; what it decided stays."""
+    from synth_assets.cli.reviewers import revoke_reviewer as revoke
+
+    revoke(console, find_project(), name)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rich.markup import escape
 from synth_assets.errors import SynthError
 from synth_assets.project import Project
 from synth_assets.review.decisions import DecisionStore, export_sample, import_decisions
+from synth_assets.review.label_studio import export_label_studio, import_label_studio
 
 _KEYS = {"a": "accept", "r": "reject", "f": "flag", "s": "skip"}
 _SHOWN_REJECTS = 10
@@ -54,14 +55,18 @@ def export_items(project: Project, dataset: str, round_: str, path: Path) -> int
     """Write the sample with its content to a .csv or .jsonl for reviewing elsewhere; return the number of items."""
     sample = project.lake.read("review_sample", dataset, round_)
     content = project.lake.read("filtered", dataset, round_)
-    export_sample(sample, content, path)
+    if path.suffix == ".json":
+        export_label_studio(sample, content, path, DecisionStore(project.ops_url).effective(dataset, round_))
+    else:
+        export_sample(sample, content, path)
     return sample.height
 
 
 def import_items(console: Console, project: Project, dataset: str, round_: str, path: Path) -> None:
     """Record the decisions of a file; lines that are none are named and change nothing."""
     sample = project.lake.read("review_sample", dataset, round_)
-    found, rejected = import_decisions(path, dataset, round_, sample)
+    read = import_label_studio if path.suffix == ".json" else import_decisions
+    found, rejected = read(path, dataset, round_, sample)
     stored = DecisionStore(project.ops_url).record(found)
     console.print(f"{found.height} decisions read, {stored} new; {rejected.height} lines left out", highlight=False)
     for row in rejected.head(_SHOWN_REJECTS).to_dicts():

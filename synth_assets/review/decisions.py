@@ -1,8 +1,8 @@
 """Decisions: what reviewers said, kept append-only, and quarantine entries beside them.
 
-Here: the database (SQLite by default, any SQLAlchemy URL), resolving several reviewers into one verdict an example,
-and the files of people who review in a spreadsheet. Not here: what the verdicts prove (acceptance.py), who may
-decide (the web app), what a quarantine removes (provenance/).
+Here: storing and reading them, resolving several reviewers into one verdict an example, and the files of people who
+review in a spreadsheet. Not here: the database itself (database.py), Label Studio's files (label_studio.py), what the
+verdicts prove (acceptance.py), who may decide (app/), what a quarantine removes (provenance/).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import datetime as dt
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from synth_assets.errors import StoreError
 from synth_assets.records import RESERVED_NAMES, digest_text
+from synth_assets.review.database import MAX_NAME, Database, table
+from synth_assets.review.edits import EDIT_COLUMNS, Edit, insert_edit
 from synth_assets.store import check_names, write_atomically
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, MetaData, Select
+    from sqlalchemy import Connection
 
 ACCEPT = "accept"
 REJECT = "reject"
@@ -65,17 +65,26 @@ REJECTED_COLUMNS: dict[str, pl.DataType] = {
     "detail": pl.String(),
 }
 
-_MAX_REASON = 4000
-_MAX_NAME = 200
+MAX_REASON = 4000
 _CHUNK = 400
 _FORM = ("decision", "reason", "reviewer", "seconds")
 _IMPORTED = ("example_id", "decision", "reason", "reviewer", "seconds", "decided_at", "item_version")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _NO_FAULT = pl.lit(None, pl.String)
 _ENTRY_KEY = ("kind", "value", "dataset")
-_WRITES = "synth_writes"
 
-T = TypeVar("T")
+REASONS: dict[str, str] = {
+    "wrong_label": "wrong label",
+    "not_fluent": "not fluent",
+    "factually_wrong": "factually wrong",
+    "copied": "duplicate or copied",
+    "unsafe": "unsafe or personal data",
+    "off_topic": "off topic",
+    "other": "other",
+}
+"""Reason codes of a reject, as reviewers read them; what is stored is the code, or `code: words of the reviewer`."""
+EDITED = "edited"
+UNDONE = "undone"
 
 
 @dataclass(frozen=True)
@@ -145,22 +154,19 @@ def resolve_examples(decisions: pl.DataFrame) -> pl.DataFrame:
 
 
 class DecisionStore:
-    """The decisions and quarantine tables behind one SQLAlchemy URL.
+    """The decisions, edits and quarantine tables behind one SQLAlchemy URL.
 
-    Rows are only ever added. A call that returned is on disk (SQLite: write-ahead log, synchronous FULL), so a
-    process killed right after keeps it. Several processes may use one database at once. StoreError if the database
-    cannot be opened, stays locked longer than `busy_seconds`, or refuses to write.
+    Rows are only ever added. A call that returned is on disk, so a process killed right after keeps it. Several
+    processes may use one database at once. StoreError if the database cannot be opened, stays locked longer than
+    `busy_seconds`, or refuses to write.
     """
 
     def __init__(self, url: str, *, busy_seconds: float = 15.0) -> None:
-        self._busy_seconds = busy_seconds
-        self._engine = _open_engine(url, busy_seconds)
-        self._where = self._engine.url.render_as_string(hide_password=True)
-        self._create_tables()
+        self.database = Database(url, busy_seconds=busy_seconds)
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self.database.close()
 
     # ---- decisions
 
@@ -171,31 +177,28 @@ class DecisionStore:
         DECISION_COLUMNS, client_token and supersedes. A row without decision_id, client_token and decided_at is new
         each time. StoreError if one is not valid: then none is stored.
         """
-        given = _frame_rows(decisions) if isinstance(decisions, pl.DataFrame) else [_row_of(one) for one in decisions]
-        now = _now()
-        rows: dict[str, dict[str, Any]] = {}
-        for row in given:
-            _check_row(row)
-            rows.setdefault(
-                row["decision_id"],
-                {**row, "decided_at": now if row["decided_at"] is None else row["decided_at"], "recorded_at": now},
-            )
+        rows = checked_rows(decisions)
         if not rows:
             return 0
-        return self._write("store decisions", lambda connection: _insert_new(connection, rows))
+        return self.database.write("store decisions", lambda connection: insert_decisions(connection, rows))
 
     def decisions(self, dataset: str, round_: str) -> pl.DataFrame:
         """Return every decision of a round in the order they were stored; columns DECISION_COLUMNS."""
+        return self.decisions_since(dataset, round_, 0).select(*DECISION_COLUMNS)
+
+    def decisions_since(self, dataset: str, round_: str, seq: int) -> pl.DataFrame:
+        """Return the decisions of a round stored after number `seq`: seq:Int64 + DECISION_COLUMNS + supersedes."""
         from sqlalchemy import select
 
         check_names("decisions", dataset, round_)
-        table = _tables().tables["decisions"]
+        stored = table("decisions")
+        columns = {"seq": pl.Int64(), **DECISION_COLUMNS, "supersedes": pl.String()}
         query = (
-            select(*(table.c[name] for name in DECISION_COLUMNS))
-            .where(table.c.dataset == dataset, table.c.round == round_)
-            .order_by(table.c.seq)
+            select(*(stored.c[name] for name in columns))
+            .where(stored.c.dataset == dataset, stored.c.round == round_, stored.c.seq > seq)
+            .order_by(stored.c.seq)
         )
-        return self._read("read decisions", query, DECISION_COLUMNS)
+        return self.database.read("read decisions", query, columns)
 
     def effective(self, dataset: str, round_: str, items: pl.DataFrame | None = None) -> pl.DataFrame:
         """Return the latest decision of every example and reviewer: DECISION_COLUMNS + resolution:String.
@@ -218,6 +221,44 @@ class DecisionStore:
         latest = found.unique(["example_id", "reviewer"], keep="last", maintain_order=True)
         verdicts = resolve_examples(latest).select("example_id", "resolution")
         return latest.join(verdicts, on="example_id", how="left", maintain_order="left")
+
+    # ---- edits
+
+    def record_edit(self, edit: Edit, decision: Decision) -> int:
+        """Store an edit with the decision on its original, both or none; return 1 if new, 0 if it is there already.
+
+        The decision is a reject whose reason is EDITED: what had to be mended counts as a defect of the batch, and
+        the mended example stands for itself once the cascade has judged it. StoreError where the two do not match.
+        """
+        rows = checked_rows([decision])
+        if (decision.decision, decision.reason, decision.decision_id) != (REJECT, EDITED, edit.decision_id):
+            raise StoreError(f"edit of {edit.example_id}: it needs a {REJECT} of its own with the reason {EDITED}")
+
+        def work(connection: Connection) -> int:
+            new = insert_decisions(connection, rows)
+            if new:
+                insert_edit(connection, edit)
+            return new
+
+        return self.database.write("store an edit", work)
+
+    def edits(self, dataset: str, round_: str) -> pl.DataFrame:
+        """Return the edits of a round that stand, in the order they were stored; columns EDIT_COLUMNS.
+
+        content: JSON object of the record's fields. An edit stands while its decision is the last of its reviewer on
+        the example, and its reviewer is not under quarantine; edits that were taken back stay in the table alone.
+        """
+        from sqlalchemy import select
+
+        stored = table("edits")
+        query = (
+            select(*(stored.c[name] for name in EDIT_COLUMNS))
+            .where(stored.c.dataset == dataset, stored.c.round == round_)
+            .order_by(stored.c.seq)
+        )
+        standing = self.effective(dataset, round_).select("decision_id")
+        found = self.database.read("read edits", query, EDIT_COLUMNS)
+        return found.join(standing, on="decision_id", how="semi", maintain_order="left")
 
     # ---- quarantine
 
@@ -248,10 +289,10 @@ class DecisionStore:
         """Return every quarantine entry, oldest first: QUARANTINE_COLUMNS + lifted_at (null, or when it was lifted)."""
         from sqlalchemy import select
 
-        table = _tables().tables["quarantine"]
+        stored = table("quarantine")
         columns = {**QUARANTINE_COLUMNS, "lifted_at": pl.String()}
-        query = select(*(table.c[name] for name in columns)).order_by(table.c.seq)
-        return self._read("read the quarantine", query, columns)
+        query = select(*(stored.c[name] for name in columns)).order_by(stored.c.seq)
+        return self.database.read("read the quarantine", query, columns)
 
     def _add_entry(
         self, kind: str, value: str, dataset: str | None, reason: str, who: str, at: str | None, *, lift: bool
@@ -265,165 +306,34 @@ class DecisionStore:
             check_names("quarantine", dataset, None)
         at = at or _now()
         row = {"kind": kind, "value": value, "dataset": dataset, "reason": reason, "who": who, "at": at}
-        return self._write(
+        return self.database.write(
             "store the quarantine", lambda connection: _insert_entry(connection, row, at if lift else None)
         )
 
-    # ---- the connection
 
-    def _create_tables(self) -> None:
-        from sqlalchemy import inspect
-
-        tables = _tables()
-        with self._guarded("open it"), self._engine.connect() as connection:
-            present = set(inspect(connection).get_table_names())
-        if not set(tables.tables) <= present:
-            self._write("create its tables", tables.create_all)
-
-    def _read(self, action: str, query: Select[Any], schema: dict[str, pl.DataType]) -> pl.DataFrame:
-        with self._guarded(action), self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-        return pl.DataFrame([tuple(row) for row in rows], schema=schema, orient="row")
-
-    def _write(self, action: str, work: Callable[[Connection], T]) -> T:
-        """Do the work in one transaction; once more if another process stored the same row in between."""
-        from sqlalchemy.exc import IntegrityError
-
-        with self._guarded(action):
-            for last in (False, False, True):
-                try:
-                    with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
-                        return work(connection)
-                except IntegrityError:
-                    if last:
-                        raise
-        raise AssertionError("unreachable")
-
-    @contextmanager
-    def _guarded(self, action: str) -> Iterator[None]:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            yield
-        except SQLAlchemyError as error:
-            told = str(getattr(error, "orig", None) or error)
-            raise StoreError(f"{self._where}: cannot {action}: {_advise(told, self._busy_seconds)}") from error
+def checked_rows(decisions: pl.DataFrame | Iterable[Decision]) -> dict[str, dict[str, Any]]:
+    """Return decisions as rows of the table, by decision_id; StoreError if one is not valid."""
+    given = _frame_rows(decisions) if isinstance(decisions, pl.DataFrame) else [_row_of(one) for one in decisions]
+    now = _now()
+    rows: dict[str, dict[str, Any]] = {}
+    for row in given:
+        _check_row(row)
+        decided_at = now if row["decided_at"] is None else row["decided_at"]
+        rows.setdefault(row["decision_id"], {**row, "decided_at": decided_at, "recorded_at": now})
+    return rows
 
 
-@lru_cache(maxsize=1)
-def _tables() -> MetaData:
-    from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
-
-    metadata = MetaData()
-    sequence = BigInteger().with_variant(Integer(), "sqlite")
-    decisions = Table(
-        "decisions",
-        metadata,
-        Column("seq", sequence, primary_key=True, autoincrement=True),
-        Column("decision_id", String(64), nullable=False, unique=True),
-        Column("dataset", String(63), nullable=False),
-        Column("round", String(16), nullable=False),
-        Column("example_id", String(64), nullable=False),
-        Column("reviewer", String(_MAX_NAME), nullable=False),
-        Column("reviewer_kind", String(16), nullable=False),
-        Column("decision", String(16), nullable=False),
-        Column("reason", Text, nullable=False),
-        Column("seconds", Float, nullable=False),
-        Column("decided_at", String(64), nullable=False),
-        Column("item_version", String(64), nullable=False),
-        Column("supersedes", String(64), ForeignKey("decisions.decision_id"), nullable=True),
-        Column("recorded_at", String(64), nullable=False),
-    )
-    Index("decisions_of_a_round", decisions.c.dataset, decisions.c.round, decisions.c.seq)
-    Table(
-        "quarantine",
-        metadata,
-        Column("seq", sequence, primary_key=True, autoincrement=True),
-        Column("kind", String(16), nullable=False),
-        Column("value", String(_MAX_NAME), nullable=False),
-        Column("dataset", String(63), nullable=True),
-        Column("reason", Text, nullable=False),
-        Column("who", String(_MAX_NAME), nullable=False),
-        Column("at", String(64), nullable=False),
-        Column("lifted_at", String(64), nullable=True),
-    )
-    return metadata
-
-
-def _open_engine(url: str, busy_seconds: float) -> Engine:
-    from sqlalchemy import create_engine, event, make_url
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
-    hint = "write sqlite:////full/path/ops.db or, say, postgresql+psycopg://user:password@host/name"
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise StoreError(f"the database URL cannot be read; {hint}") from error
-    shown = parsed.render_as_string(hide_password=True)
-    try:
-        arguments = {"timeout": busy_seconds} if parsed.get_backend_name() == "sqlite" else {}
-        engine = create_engine(parsed, connect_args=arguments)
-    except NoSuchModuleError as error:
-        raise StoreError(f"{shown}: '{parsed.drivername}' is no database this can speak to; {hint}") from error
-    except ImportError as error:
-        raise StoreError(f"{shown}: the driver '{error.name}' is not installed; install it, or {hint}") from error
-    except ArgumentError as error:
-        raise StoreError(f"{shown}: the database URL cannot be used; {hint}") from error
-    if engine.dialect.name == "sqlite":
-        _make_folder(parsed.database, shown)
-
-        @event.listens_for(engine, "connect")
-        def prepare(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None  # the driver must not open transactions: reads need none, writes say so
-            cursor = connection.cursor()
-            for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-                cursor.execute(f"PRAGMA {setting}")
-            cursor.execute(f"PRAGMA busy_timeout={round(busy_seconds * 1000)}")
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            if connection.get_execution_options().get(_WRITES):
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _make_folder(database: str | None, shown: str) -> None:
-    if not database or database == ":memory:" or database.startswith("file:"):
-        return
-    folder = Path(database).resolve().parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{shown}: cannot create the folder {folder}: {error.strerror}; choose another") from error
-
-
-def _advise(told: str, busy_seconds: float) -> str:
-    known = {
-        "locked": f"another process has held it for more than {busy_seconds:g} s; let that finish and try again",
-        "readonly": "it is read-only; give write access to the file and its folder, or name another in SYNTH_OPS_URL",
-        "unable to open": "the file cannot be opened; check that its folder exists and may be written, that it is no "
-        "folder itself, or name another in SYNTH_OPS_URL",
-        "not a database": "the file is no SQLite database; move it away or name another in SYNTH_OPS_URL",
-        "disk is full": "the disk is full; free space and try again",
-        "no such column": "its tables come from another program or version; name another database in SYNTH_OPS_URL",
-    }
-    advice = next((text for word, text in known.items() if word in told), None)
-    return f"{advice} ({told})" if advice else f"{told}; check that the database runs and the URL names it"
-
-
-def _insert_new(connection: Connection, rows: dict[str, dict[str, Any]]) -> int:
-    """Insert rows whose decision_id is not there yet; return how many those were."""
+def insert_decisions(connection: Connection, rows: dict[str, dict[str, Any]]) -> int:
+    """Insert `checked_rows` whose decision_id is not there yet; return how many those were."""
     from sqlalchemy import insert, select
 
-    table = _tables().tables["decisions"]
+    decisions = table("decisions")
     owner = ("dataset", "round", "example_id", "reviewer")
     wanted = sorted(rows.keys() | {row["supersedes"] for row in rows.values() if row["supersedes"]})
     stored: dict[str, tuple[Any, ...]] = {}
     for start in range(0, len(wanted), _CHUNK):
-        query = select(table.c.decision_id, *(table.c[name] for name in owner)).where(
-            table.c.decision_id.in_(wanted[start : start + _CHUNK])
+        query = select(decisions.c.decision_id, *(decisions.c[name] for name in owner)).where(
+            decisions.c.decision_id.in_(wanted[start : start + _CHUNK])
         )
         stored.update({found[0]: tuple(found[1:]) for found in connection.execute(query)})
     fresh = [row for key, row in rows.items() if key not in stored]
@@ -435,21 +345,21 @@ def _insert_new(connection: Connection, rows: dict[str, dict[str, Any]]) -> int:
                 "decision of the same reviewer on the same example; reload the item and try again"
             )
     if fresh:
-        connection.execute(insert(table), fresh)
+        connection.execute(insert(decisions), fresh)
     return len(fresh)
 
 
 def _insert_entry(connection: Connection, row: dict[str, Any], lifted_at: str | None) -> bool:
     from sqlalchemy import insert, select
 
-    table = _tables().tables["quarantine"]
-    same = [table.c[name].is_(None) if row[name] is None else table.c[name] == row[name] for name in _ENTRY_KEY]
-    query = select(table.c.lifted_at).where(*same).order_by(table.c.seq.desc()).limit(1)
+    stored = table("quarantine")
+    same = [stored.c[name].is_(None) if row[name] is None else stored.c[name] == row[name] for name in _ENTRY_KEY]
+    query = select(stored.c.lifted_at).where(*same).order_by(stored.c.seq.desc()).limit(1)
     last = connection.execute(query).first()
     active = last is not None and last[0] is None
     if active != (lifted_at is not None):
         return False
-    connection.execute(insert(table), [{**row, "lifted_at": lifted_at}])
+    connection.execute(insert(stored), [{**row, "lifted_at": lifted_at}])
     return True
 
 
@@ -490,13 +400,13 @@ def _check_row(row: dict[str, Any]) -> None:
     where = f"decision on {row['example_id']!r} by {row['reviewer']!r}"
     check_names("decisions", row["dataset"], row["round"])
     for name in ("example_id", "reviewer"):
-        if not row[name] or not str(row[name]).strip() or len(row[name]) > _MAX_NAME:
-            raise StoreError(f"{where}: {name} must have 1 to {_MAX_NAME} characters")
+        if not row[name] or not str(row[name]).strip() or len(row[name]) > MAX_NAME:
+            raise StoreError(f"{where}: {name} must have 1 to {MAX_NAME} characters")
     for name, allowed in (("decision", DECISIONS), ("reviewer_kind", REVIEWER_KINDS)):
         if row[name] not in allowed:
             raise StoreError(f"{where}: {name} is {row[name]!r}; allowed are {', '.join(allowed)}")
-    if len(row["reason"]) > _MAX_REASON:
-        raise StoreError(f"{where}: the reason has {len(row['reason'])} characters; allowed are {_MAX_REASON}")
+    if len(row["reason"]) > MAX_REASON:
+        raise StoreError(f"{where}: the reason has {len(row['reason'])} characters; allowed are {MAX_REASON}")
     if not math.isfinite(row["seconds"]) or row["seconds"] < 0:
         raise StoreError(f"{where}: seconds is {row['seconds']!r}; a time from 0 on is expected")
 
@@ -518,23 +428,35 @@ def export_sample(sample: pl.DataFrame, content: pl.DataFrame, path: Path) -> Pa
     `import_decisions` reads no content. A field named like one of the form's columns is shown as `field <name>`.
     StoreError if content lacks a sampled example or the file cannot be written.
     """
+    names = {name: f"field {name}" for name in _FORM}
+    items = reviewed_content(sample, content, path).rename(names, strict=False)
+    form = items.with_columns(pl.lit("").alias(name) for name in _FORM)
+    suffix = _suffix_of(path)
+    return write_export(
+        path, form.write_ndjson() if suffix == ".jsonl" else _spreadsheet_form(form).write_csv(include_bom=True)
+    )
+
+
+def reviewed_content(sample: pl.DataFrame, content: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Return the drawn items in serving order: example_id, item_version and the fields, nothing about their origin.
+
+    `path`: the file they are meant for, named if content lacks a sampled example (StoreError).
+    """
     hidden = RESERVED_NAMES | {"state", "quality"}
     fields = [name for name in content.columns if name not in hidden]
-    shown = content.select(
-        "example_id",
-        pl.col("content_id").alias("item_version"),
-        *(pl.col(name).alias(f"field {name}" if name in _FORM else name) for name in fields),
-    )
+    shown = content.select("example_id", pl.col("content_id").alias("item_version"), *fields)
     items = sample.sort("priority").select("example_id")
-    table = items.join(shown, on="example_id", how="inner", maintain_order="left")
-    if table.height != items.height:
+    found = items.join(shown, on="example_id", how="inner", maintain_order="left")
+    if found.height != items.height:
         raise StoreError(
-            f"{path}: the content of {items.height - table.height} sampled examples is missing; pass the rows of "
+            f"{path}: the content of {items.height - found.height} sampled examples is missing; pass the rows of "
             "`filtered` that the sample was drawn from"
         )
-    table = table.with_columns(pl.lit("").alias(name) for name in _FORM)
-    suffix = _suffix_of(path)
-    text = table.write_ndjson() if suffix == ".jsonl" else _spreadsheet_form(table).write_csv(include_bom=True)
+    return found
+
+
+def write_export(path: Path, text: str) -> Path:
+    """Write a file for reviewers and return its path; StoreError if it cannot be written."""
     try:
         write_atomically(path, text)
     except OSError as error:
@@ -560,6 +482,17 @@ def import_decisions(
     """
     check_names("decisions", dataset, round_)
     lines = _read_jsonl(path) if _suffix_of(path) == ".jsonl" else _read_csv(path)
+    return judge_lines(lines, dataset, round_, sample, reviewer=reviewer)
+
+
+def judge_lines(
+    lines: pl.DataFrame, dataset: str, round_: str, sample: pl.DataFrame, *, reviewer: str | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what import_decisions returns, for lines that were read from any file.
+
+    `lines`: line:Int64, _fault:String (what is wrong with the line already, or null), and as text example_id, decision,
+    reason, reviewer, seconds, decided_at, item_version, as far as the file has them.
+    """
     absent = [name for name in _IMPORTED if name not in lines.columns]
     lines = lines.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
     items = sample.select("example_id", pl.col("^content_id$"), _known=pl.lit(True)).unique("example_id")
@@ -591,7 +524,7 @@ def import_decisions(
             .then(pl.lit("missing_reviewer"))
             .when(name.str.starts_with(f"{AUTOMATED}:"))
             .then(pl.lit("reserved_reviewer"))
-            .when((name.str.len_chars() > _MAX_NAME) | (pl.col("reason").str.len_chars() > _MAX_REASON))
+            .when((name.str.len_chars() > MAX_NAME) | (pl.col("reason").str.len_chars() > MAX_REASON))
             .then(pl.lit("too_long"))
             .when(~(pl.col("_seconds").is_finite() & (pl.col("_seconds") >= 0)).fill_null(False))
             .then(pl.lit("bad_seconds"))
@@ -631,7 +564,7 @@ def _rejected_lines(judged: pl.DataFrame) -> pl.DataFrame:
         "unknown_decision": pl.format("'{}' is none of {}", "decision", pl.lit(", ".join(DECISIONS))),
         "missing_reviewer": pl.lit("who decided? fill in the reviewer"),
         "reserved_reviewer": pl.lit(f"names that start with {AUTOMATED}: are kept for machines"),
-        "too_long": pl.lit(f"reviewer at most {_MAX_NAME}, reason at most {_MAX_REASON} characters"),
+        "too_long": pl.lit(f"reviewer at most {MAX_NAME}, reason at most {MAX_REASON} characters"),
         "bad_seconds": pl.format("'{}' is no time in seconds", "seconds"),
         "other_version": pl.lit("the content has changed since this file was written; export it again"),
         "bad_json": pl.lit("this line is no JSON"),
@@ -666,7 +599,7 @@ def _suffix_of(path: Path) -> str:
     return suffix
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -676,7 +609,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    text = _read_text(path)
+    text = read_text(path)
     header = text.split("\n", 1)[0]
     separator = max(",;\t", key=header.count)
     try:
@@ -693,7 +626,7 @@ def _read_csv(path: Path) -> pl.DataFrame:
 def _read_jsonl(path: Path) -> pl.DataFrame:
     """A loop over lines on purpose: each line has its own fault."""
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

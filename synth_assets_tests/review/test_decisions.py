@@ -15,6 +15,7 @@ import pytest
 from synth_assets.errors import StoreError
 from synth_assets.review.decisions import (
     DECISION_COLUMNS,
+    EDITED,
     QUARANTINE_COLUMNS,
     REJECTED_COLUMNS,
     Decision,
@@ -23,6 +24,7 @@ from synth_assets.review.decisions import (
     import_decisions,
     resolve_examples,
 )
+from synth_assets.review.edits import EDIT_COLUMNS, Edit
 
 
 def say(decision: str, example: str = "e1", reviewer: str = "ada", token: str = "", **more: object) -> Decision:
@@ -221,6 +223,51 @@ def test_a_quarantined_reviewer_does_not_count(store: DecisionStore) -> None:
     assert store.effective("demo", "r000").select("reviewer", "resolution").rows() == [("ada", "accept")]
 
 
+# ---- edits
+
+
+def edit_of(made: Decision, content: str = '{"text": "better"}') -> Edit:
+    return Edit(made.decision_id, "demo", "r000", made.example_id, made.reviewer, content, made.item_version)
+
+
+def test_an_edit_is_stored_with_the_reject_of_its_original(store: DecisionStore) -> None:
+    made = say("reject", reason=EDITED, item_version="v1")
+    assert [store.record_edit(edit_of(made), made), store.record_edit(edit_of(made), made)] == [1, 0]
+    found = store.edits("demo", "r000")
+    assert dict(found.schema) == EDIT_COLUMNS
+    row = found.row(0, named=True)
+    assert (row["decision_id"], row["content"], row["item_version"]) == (made.decision_id, '{"text": "better"}', "v1")
+    assert store.effective("demo", "r000").select("decision", "reason", "resolution").rows() == [
+        ("reject", "edited", "reject")
+    ]
+
+
+def test_an_edit_stands_until_its_decision_is_taken_back_or_its_reviewer_barred(store: DecisionStore) -> None:
+    first, second = say("reject", "e1", reason=EDITED), say("reject", "e2", reviewer="bob", reason=EDITED)
+    store.record_edit(edit_of(first), first)
+    store.record_edit(edit_of(second), second)
+    assert store.edits("demo", "r000")["example_id"].to_list() == ["e1", "e2"]
+    store.record([say("skip", "e1", supersedes=first.decision_id)])
+    assert store.edits("demo", "r000")["example_id"].to_list() == ["e2"]
+    store.quarantine("reviewer", "bob", reason="made things up", who="lead")
+    assert store.edits("demo", "r000").is_empty()
+
+
+@pytest.mark.parametrize("made", [say("accept"), say("reject", reason="copied")])
+def test_an_edit_needs_the_decision_that_goes_with_it(store: DecisionStore, made: Decision) -> None:
+    with pytest.raises(StoreError, match="needs a reject of its own with the reason edited"):
+        store.record_edit(edit_of(made), made)
+    assert store.decisions("demo", "r000").is_empty()
+
+
+def test_decisions_are_read_from_a_place_on(store: DecisionStore) -> None:
+    store.record([say("accept", "e1")])
+    seen = store.decisions_since("demo", "r000", 0)
+    store.record([say("accept", "e2"), say("accept", "e3")])
+    new = store.decisions_since("demo", "r000", seen["seq"].item())
+    assert new["example_id"].to_list() == ["e2", "e3"]
+
+
 # ---- quarantine
 
 
@@ -302,7 +349,7 @@ def test_the_file_is_written_for_durability(store: DecisionStore, tmp_path: Path
     with sqlite3.connect(tmp_path / "data" / "ops.db") as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
-    with store._engine.connect() as inside:
+    with store.database.engine.connect() as inside:
         settings = [inside.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "foreign_keys")]
     assert settings == [2, 1]
 
