@@ -9,13 +9,15 @@ from __future__ import annotations
 import ipaddress
 import socket
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import polars as pl
 from rich.console import Console
 
 from synth_assets.errors import SynthError
 from synth_assets.project import Project
+from synth_assets.spec import DatasetSpec
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 3001
@@ -64,7 +66,8 @@ def serve_review(
         next_step="Whoever started this review ends it with Ctrl-C and the batch goes on; where `synth ui` runs, its "
         "sensor goes on by itself.",
     )
-    app = create_app(spec, round_, LakeWork(project.lake, spec, round_), store, settings)
+    work = LakeWork(project.lake, spec, round_)
+    app = create_app(spec, round_, work, store, settings, live_bound=_make_live_bound(project, spec, round_))
     shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104 - only compared
     url = f"{'https' if certificate else 'http'}://{f'[{shown}]' if ':' in shown else shown}:{port}/"
     console.print(f"review {dataset} {round_} at {url}; Ctrl-C when you are done", highlight=False, soft_wrap=True)
@@ -92,6 +95,31 @@ def serve_review(
     finally:
         listener.close()
         store.close()
+
+
+def _make_live_bound(
+    project: Project, spec: DatasetSpec, round_: str
+) -> Callable[[int, int, int], tuple[float, float]]:
+    """Return bounds on the batch's defect rate that may be looked at after every decision."""
+    import numpy as np
+
+    from synth_assets.generation.waves import KEPT
+    from synth_assets.review.acceptance import RANDOM
+    from synth_assets.review.sequences import confidence_sequence
+
+    filtered = project.lake.read("filtered", spec.name, round_)
+    batch = filtered.filter(pl.col("state") == KEPT).height
+    weights = (
+        project.lake.read("review_sample", spec.name, round_).filter(pl.col("part") == RANDOM)["weight"].to_numpy()
+    )
+    lightest, heaviest = weights.min() / weights.mean(), weights.max() / weights.mean()
+
+    def live_bound(defects: int, n: int, n_open: int) -> tuple[float, float]:
+        found = np.array([defects, defects + n_open])
+        low, high = confidence_sequence(found, np.array([n, n]), confidence=spec.review.confidence, batch_size=batch)
+        return float(low[0] * lightest), min(1.0, float(high[1] * heaviest))
+
+    return live_bound
 
 
 def is_loopback(host: str) -> bool:

@@ -6,17 +6,22 @@ Here: the shell. Not here: sampling, decisions, statistics (synth_assets/review)
 from collections.abc import Iterator
 
 import dagster as dg
+import numpy as np
 import polars as pl
 
 from synth_assets.defs.generation import require_open_round
 from synth_assets.defs.partitions import DATASET_ROUNDS, dataset_of, round_of
-from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, to_markdown
+from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, plot_markdown, to_markdown
 from synth_assets.generation.waves import KEPT
+from synth_assets.monitoring.plots import plot_operating_characteristic
 from synth_assets.records import STEERING
-from synth_assets.review.acceptance import required_sample
+from synth_assets.review.acceptance import SamplePlan, required_sample
 from synth_assets.review.judging import compare_with_judge
+from synth_assets.review.plans import FixedPlan, characteristic
 from synth_assets.review.sampling import draw_sample
 from synth_assets.review.session import ReviewState, conclude_review, decide_automatically
+from synth_assets.review.settings import review_settings
+from synth_assets.spec import DatasetSpec
 
 GROUP = "review"
 _COMMON = {"partitions_def": DATASET_ROUNDS, "group_name": GROUP, "owners": OWNERS, "kinds": DATA_KINDS}
@@ -49,11 +54,23 @@ def review_sample(context: dg.AssetExecutionContext, platform: Platform) -> dg.M
         metadata={
             "batch": kept.height,
             "planned": plan.n,
+            "accepts_up_to": plan.c,
             "certifies": plan.certified,
-            "reviewer_minutes": sample.height * spec.review.minutes_per_item,
+            "reviewer_minutes": float(sample["reviews"].sum()) * spec.review.minutes_per_item,
+            "plan": plot_markdown("operating characteristic", _plot_plan(plan, spec)),
             "next_step": f"synth review {dataset} {round_}",
         },
     )
+
+
+def _plot_plan(plan: SamplePlan, spec: DatasetSpec) -> bytes:
+    """Draw how often the plan, and its sequential form where it has one, lets a batch pass."""
+    tolerated, acceptable = spec.review.tolerated_defect_rate, review_settings(spec).acceptable_defect_rate
+    rates = np.linspace(0.0, 3 * tolerated, 61)
+    curves = characteristic(FixedPlan(plan.n, plan.c, 1.0, plan.acceptance, plan.note), rates)
+    if plan.sequential is not None:
+        curves = pl.concat([curves, characteristic(plan.sequential, rates)])
+    return plot_operating_characteristic(curves, tolerated=tolerated, acceptable=acceptable)
 
 
 @dg.asset(**_COMMON, deps=["review_sample", "filtered", "verdicts", "seeds"], output_required=False, code_version="1")
@@ -96,6 +113,9 @@ def review_outcome(
     judged = compare_with_judge(
         lake.read("verdicts", dataset, round_), conclusion.resolutions.join(people, on="example_id", how="semi")
     )
+    named = conclusion.systematic.filter("named")
+    for row in named.iter_rows(named=True):
+        context.log.warning(f"systematic defect: {row['factor']} {row['value']}: {row['advice']}")
     yield commit(
         context,
         platform,
@@ -103,6 +123,9 @@ def review_outcome(
         {
             "rows": conclusion.summary,
             "judge": judged,
+            "systematic": conclusion.systematic,
+            "accuracy": conclusion.accuracy,
+            "agreement": conclusion.agreement,
             "decisions": conclusion.decisions,
             "resolutions": conclusion.resolutions,
             "by_stratum": outcome.by_stratum,
@@ -111,6 +134,7 @@ def review_outcome(
         metadata={
             **{k: v for k, v in conclusion.summary.row(0, named=True).items() if v is not None},
             **({"judge_against_people": dg.MetadataValue.md(to_markdown(judged))} if judged.height else {}),
+            **({"systematic_defects": dg.MetadataValue.md(to_markdown(named))} if named.height else {}),
         },
     )
 
