@@ -334,28 +334,20 @@ def _runner(project: Project, dataset: str, *, automated: bool, rounds: int):
 
 
 def main() -> None:
-    """Run the command line; user errors end with status 2 and one readable message.
-
-    The process ends without taking the interpreter apart, when DuckDB 2.0 tells every object that is still referenced
-    as a leak; what has to be tidied up at exit is.
-    """
-    code = _run()
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # a closed pipe
-            stream.flush()
-    os._exit(code)
-
-
-def _run() -> int:
+    """Run the command line; user errors end with status 2 and one readable message."""
+    atexit.register(_end_quietly)  # the first that is registered runs last
     try:
         app()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except SynthError as error:
         errors.print(f"error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
-        return 2
+        sys.exit(2)
     except KeyboardInterrupt:
         errors.print("stopped; finished work is kept, run the command again to go on", style="yellow")
-        return 130
-    return 0
+        sys.exit(130)
+
+
+def _end_quietly() -> None:
+    """Close standard error for what comes after: DuckDB 2.0 tells every object that is still referenced as a leak."""
+    with suppress(OSError, ValueError):  # a closed pipe
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
