@@ -1,4 +1,4 @@
-"""How many worked answers the solver verifies, and how many planted faults it catches; every rejected real row is shown.
+"""How many worked answers the solver verifies and how many planted faults it catches; rejected real rows are shown.
 
 python -m synth_assets_tests.benchmarks.bench_arithmetic FILE.jsonl … [--field answer]
 """
