@@ -5,7 +5,7 @@
 A quarter of the rows is set aside before seeds are split; faults are planted in copies of these rows, and the rows
 themselves stand for candidates that should pass (rows that are near-duplicates of another are left out, as a
 duplicate of a seed is rightly rejected). --other: text files, one text of another language a line.
-Every fault is counted as found if any discriminator rejects the row, and by the one that is meant to.
+Every fault is counted as found if any discriminator rejects the row, and by the one that is meant to, judging alone.
 """
 
 from __future__ import annotations
@@ -94,8 +94,13 @@ def drop_duplicates(held: pl.DataFrame, seeds: pl.Series, spec: DatasetSpec) -> 
 
 def judge(spec: DatasetSpec, cascade: Cascade, rows: pl.DataFrame) -> Filtering:
     """Run rows (text, label) through the cascade as candidates."""
-    candidates = add_real_ids(rows, spec).with_columns(finish_reason=pl.lit(STOP), stratum=pl.col("label"))
+    candidates = as_candidates(spec, rows)
     return cascade.judge(candidates, candidates.clear())
+
+
+def as_candidates(spec: DatasetSpec, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows (text, label) as complete candidates of their label's stratum."""
+    return add_real_ids(rows, spec).with_columns(finish_reason=pl.lit(STOP), stratum=pl.col("label"))
 
 
 def report_untouched(spec: DatasetSpec, cascade: Cascade, real: pl.DataFrame) -> None:
@@ -149,10 +154,12 @@ def report_planted(
     print(f"{'planted':<32} {'rows':>6} {'found':>8} {'by its own':>11}  first reasons")
     for name, (own, rows) in plants.items():
         # one row at a time against the seeds: what is planted twice must not count as a duplicate of the other plant
-        verdicts = judge(spec, cascade, rows.unique("text", maintain_order=True)).verdicts
+        rows = rows.unique("text", maintain_order=True)
+        verdicts = judge(spec, cascade, rows).verdicts
         count = verdicts["example_id"].n_unique()
         rejected = verdicts.filter(~pl.col("passed"))
-        by_own = rejected.filter(discriminator=own).height
+        alone = [each for each in cascade.discriminators if each.name == own]
+        by_own = sum(int((~each.judge(as_candidates(spec, rows))["passed"]).sum()) for each in alone)
         reasons = rejected.group_by("discriminator").len().sort("len", descending=True).head(3).rows()
         told = ", ".join(f"{reason} {found}" for reason, found in reasons)
         print(f"{name:<32} {count:>6} {rejected.height / count:8.3f} {by_own / count:11.3f}  {told}")
