@@ -152,9 +152,9 @@ def report_planted(
             pl.DataFrame({"text": texts, "label": [rng.choice(labels) for _ in texts]}),
         )
     print(f"{'planted':<32} {'rows':>6} {'found':>8} {'by its own':>11}  first reasons")
-    for name, (own, rows) in plants.items():
+    for name, (own, planted) in plants.items():
         # one row at a time against the seeds: what is planted twice must not count as a duplicate of the other plant
-        rows = rows.unique("text", maintain_order=True)
+        rows = planted.unique("text", maintain_order=True)
         verdicts = judge(spec, cascade, rows).verdicts
         count = verdicts["example_id"].n_unique()
         rejected = verdicts.filter(~pl.col("passed"))
