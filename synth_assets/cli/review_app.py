@@ -101,23 +101,14 @@ def _make_live_bound(
     project: Project, spec: DatasetSpec, round_: str
 ) -> Callable[[int, int, int], tuple[float, float]]:
     """Return bounds on the batch's defect rate that may be looked at after every decision."""
-    import numpy as np
-
     from synth_assets.generation.waves import KEPT
-    from synth_assets.review.acceptance import RANDOM
-    from synth_assets.review.sequences import confidence_sequence
+    from synth_assets.review.sequences import RANDOM, bound_counts
 
-    filtered = project.lake.read("filtered", spec.name, round_)
-    batch = filtered.filter(pl.col("state") == KEPT).height
-    weights = (
-        project.lake.read("review_sample", spec.name, round_).filter(pl.col("part") == RANDOM)["weight"].to_numpy()
-    )
-    lightest, heaviest = weights.min() / weights.mean(), weights.max() / weights.mean()
+    batch = project.lake.read("filtered", spec.name, round_).filter(pl.col("state") == KEPT).height
+    weights = project.lake.read("review_sample", spec.name, round_).filter(pl.col("part") == RANDOM)["weight"]
 
     def live_bound(defects: int, n: int, n_open: int) -> tuple[float, float]:
-        found = np.array([defects, defects + n_open])
-        low, high = confidence_sequence(found, np.array([n, n]), confidence=spec.review.confidence, batch_size=batch)
-        return float(low[0] * lightest), min(1.0, float(high[1] * heaviest))
+        return bound_counts(defects, n, n_open, weights, batch, confidence=spec.review.confidence)
 
     return live_bound
 

@@ -69,13 +69,23 @@ def live_bounds(judged: pl.DataFrame, batch_size: int, *, confidence: float) -> 
     defects = int((seen["reviewed"] & seen["defect"]).sum())
     if not last:
         return LiveBounds(0, 0, 0, 0.0, 1.0)
+    low, high = bound_counts(defects, last, n_open, random["weight"], batch_size, confidence=confidence)
+    return LiveBounds(last, n_open, defects, low, high)
+
+
+def bound_counts(
+    defects: int, n: int, n_open: int, weights: pl.Series, batch_size: int, *, confidence: float
+) -> tuple[float, float]:
+    """Return bounds (low, high) after n rows in serving order, n_open of them without a decision.
+
+    weights: of the whole random part; unequal ones widen both ends by the largest and smallest over their mean.
+    """
     low, high = confidence_sequence(
-        np.array([defects, defects + n_open]), np.array([last, last]), confidence=confidence, batch_size=batch_size
+        np.array([defects, defects + n_open]), np.array([n, n]), confidence=confidence, batch_size=batch_size
     )
-    weight = random["weight"]
-    mean = weight.sum() / random.height
-    lightest, heaviest = weight.min() / mean, weight.max() / mean  # type: ignore[operator]
-    return LiveBounds(last, n_open, defects, float(low[0] * lightest), float(min(high[1] * heaviest, 1.0)))
+    mean = weights.sum() / len(weights)
+    lightest, heaviest = weights.min() / mean, weights.max() / mean  # type: ignore[operator]
+    return float(low[0] * lightest), float(min(high[1] * heaviest, 1.0))
 
 
 def _upper(found: np.ndarray, n: np.ndarray, confidence: float, prior: tuple[float, float]) -> np.ndarray:
