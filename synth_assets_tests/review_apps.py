@@ -28,6 +28,7 @@ from synth_assets.review.app.guard import Rate
 from synth_assets.review.decisions import DecisionStore
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import text_spec
+from synth_assets_tests.ports import free_port
 
 ROUND = "r000"
 HOST = "testserver"
@@ -197,13 +198,6 @@ def make_site(folder: Path, n: int = 5, **more: Any) -> ReviewSite:
 
 
 # ---- a real server
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import signal
-import socket
 import threading
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from synth_assets.generation.server.engine import ServerModel, open_server
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import text_spec
 from synth_assets_tests.generation.fake_server import MODEL, Fake, expected_text, start_fake
+from synth_assets_tests.ports import free_port
 
 SAMPLING = Sampling(1.0, 50, 0.0)
 SCHEMA = '{"type":"object","properties":{"row":{"type":"string"}},"required":["row"]}'
@@ -491,12 +491,6 @@ def test_all_servers_dying_ends_in_an_error_that_names_them() -> None:
             ask(open_model(one.url, two.url, patience_seconds=0.8), make_calls(500))
         assert one.url in str(caught.value)
         assert two.url in str(caught.value)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_server_that_is_down_from_the_start_is_done_without() -> None:

@@ -25,7 +25,8 @@ from synth_assets.review.accounts import Accounts
 from synth_assets.review.app.lake_work import CONTROLS, LakeWork
 from synth_assets.review.database import Database
 from synth_assets_tests.builders import text_spec
-from synth_assets_tests.review_apps import ROUND, free_port, make_seeds, make_texts, make_verdicts
+from synth_assets_tests.ports import free_port
+from synth_assets_tests.review_apps import ROUND, make_seeds, make_texts, make_verdicts
 
 SPEC = text_spec()
 
@@ -50,7 +51,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def draw(lake, content: pl.DataFrame, n: int, **tables: pl.DataFrame) -> None:
-    sample = content.head(n).select("example_id", "stratum", part=pl.lit("random"), priority=pl.int_range(n))
+    sample = content.head(n).select(
+        "example_id", "stratum", part=pl.lit("random"), priority=pl.int_range(n), weight=content.height / pl.lit(n)
+    )
     lake.write("review_sample", "messages", ROUND, {"rows": sample, **tables})
 
 
@@ -144,10 +147,10 @@ def test_it_serves_until_interrupted_and_then_goes_on(project: Project) -> None:
     command = [sys.executable, "-c", _SERVE, str(project.root), str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        assert process.stdout is not None
-        assert (
-            process.stdout.readline() == f"review messages r000 at http://127.0.0.1:{port}/; Ctrl-C when you are done\n"
-        )
+        assert process.stdout is not None and process.stderr is not None
+        first = process.stdout.readline()
+        assert first, process.stderr.read()
+        assert first == f"review messages r000 at http://127.0.0.1:{port}/; Ctrl-C when you are done\n"
         answer = _get(port, "/sign-in")
         assert (answer.status, b"messages r000" in answer.read()) == (200, True)
         os.kill(process.pid, signal.SIGINT)
