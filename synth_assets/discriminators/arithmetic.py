@@ -23,14 +23,30 @@ from synth_assets.spec import DatasetSpec
 
 ANSWER_MARK = "####"
 _MARKED = re.compile(r"<<([^<>\n]{1,200})>>")
-_NUMBER = r"\d{1,3}(?:[, ]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
+# every repetition is bounded, so that reading grows with the length of a text and no faster
+_NUMBER = (
+    r"\d{1,3}(?:(?:,\d{3}){1,9}(?!\d)|(?: \d{3}){1,9}(?!\d|-[^\W\d]))(?:\.\d{1,30})?"  # but 12 500-gram bags
+    r"|\d{1,30}(?:\.\d{1,30})?|\.\d{1,30}"
+)
 _PLAIN = rf"[$€£]?(?:{_NUMBER})"
+_SIGN = "[-+*/×÷x–−]"
 # numbers and signs alone: beside letters, units, percents or mixed numbers such as 1 1/2 they may mean something else
 _BARE = re.compile(
-    rf"(?<![\w.,/)%^*+×÷-])(?<!\d )({_PLAIN}(?: ?[-+*/×÷x] ?{_PLAIN})+)"
-    rf" ?= ?({_PLAIN})(?![\w%/^*×÷]|[.,]\d| ?[-+*/×÷x(] ?\d)"
+    rf"(?<![\w.,/)%^*+×÷–−$€£-])(?<![\d)*+/×÷x–−-] )(?<!and )({_PLAIN}(?: ?{_SIGN} ?{_PLAIN}){{1,20}})"
+    rf" ?= ?({_PLAIN})(?![\w%/^*×÷]|[.,]\d| ?[-+*/×÷x–−(] ?\d)"
 )
-_FRACTION = re.compile(r"(\d{1,9})/(\d{1,9})")
+_BY_FRACTION = re.compile(r"([/÷] )(\d+/\d+)")  # 3 / 1/4 in words is three by a quarter
+_UNIT = r"[%)]*(?: ?[^\W\d_]+(?: [^\W\d_]+){0,2})?"  # 12 red pears + 3
+_OPERANDS = re.compile(rf"{_PLAIN}{_UNIT} ?{_SIGN}[-($€£ ]{{0,4}}\.?\d(?:(?!\b(?:or|so)\b)[^=])*=")
+_REASON = re.compile(r"\b(?:because|since)\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.;!?]\s")
+_HUNDREDTHS = re.compile(r"[$€£¢%]|\bcents?\b|percent|penn(?:y|ies)|dollar", re.IGNORECASE)
+_VALUE = re.compile(
+    r"(?P<hour>\d{1,2}):(?P<minute>[0-5]\d)(?!\d)"
+    r"|(?:(?P<whole>\d{1,9}) )?(?P<top>\d{1,9})/(?P<bottom>[1-9]\d{0,8})(?!\d)"
+    rf"|(?P<number>{_NUMBER})"
+)
+_ANSWER = re.compile(rf"([-−]?) ?[$€£]?([-−]?)({_VALUE.pattern})(?:[\s%°¢€£.]|[^\W\d_]){{0,40}}")
 _PERCENT = re.compile(rf"({_NUMBER})%")
 _WORD = re.compile(r"[a-z]+")
 _WORDS = {
@@ -42,9 +58,10 @@ _WORDS = {
 _SIGNS = str.maketrans(
     {"×": "*", "x": "*", "÷": "/", "−": "-", "–": "-", "$": None, "€": None, "£": None, ",": None, " ": None}
 )
-_SUM = re.compile(r"[\d.()+*/-]{1,200}")
+_SUM = re.compile(r"[\d.()+*/-]+")
+_LONGEST_SUM = 200
 _LONGEST_NUMBER = 30
-_TAIL_CHARACTERS = 2000  # in which an answer may be told
+_CLOSING_CHARACTERS = 2000  # in which an answer may be told
 _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -58,11 +75,13 @@ _OPERATORS: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] =
 class Arithmetic:
     """Rejects worked answers with a wrong sum, or whose answer is not what the steps come to.
 
-    no_answer: there is no last line `#### number`. wrong_sum: a sum is not what stands after its `=`, rounding of the
-    digits shown aside; evidence {"sum": "48/2=25", "is": "24"}. wrong_answer: the answer is neither the result of the
-    last marked sum nor a number told after it (without marked sums: in the last line of the steps), also not in cents,
-    percent or rounded; evidence {"answer": "66", "steps": "64"}. score = share of the sums that could be worked out,
-    0 where none could; sums of unknown quantities cannot.
+    no_answer: there is no last line `#### number`; a fraction, a time of day and a unit after the number are read too.
+    wrong_sum: a sum is not what stands after its `=`, rounding of the digits shown aside; evidence
+    {"sum": "48/2=25", "is": "24"}. wrong_answer: the steps do not close with the answer; evidence
+    {"answer": "66", "steps": "64"}. They close with the result of the last sum, with the numbers of the last line told
+    after it, operands aside, and with what that sum is the reason for ("she can skip 4, because 10-4=6"); where money
+    or percents are told, also in hundredths; a fraction also rounded either way, unless its rounding is told.
+    score = share of the sums that could be worked out, 0 where none could; sums of unknown quantities cannot.
     """
 
     spec: DatasetSpec
@@ -71,7 +90,7 @@ class Arithmetic:
     @property
     def version(self) -> str:
         assert self.spec.verification is not None
-        return digest_text("arithmetic-1", self.spec.verification.model_dump_json(), size=6)
+        return digest_text("arithmetic-2", self.spec.verification.model_dump_json(), size=6)
 
     def judge(self, candidates: pl.DataFrame) -> pl.DataFrame:
         assert self.spec.verification is not None
@@ -104,39 +123,91 @@ class Check:
 def check_answer(text: str) -> Check:
     """Return what is wrong with a worked answer; see Arithmetic."""
     steps, mark, last = text.rpartition(ANSWER_MARK)
-    answer = _read_number(last.strip())
-    if not mark or answer is None:
+    told = _ANSWER.fullmatch(last.strip())
+    if not mark or told is None:
         return Check("no_answer", json.dumps({"ends": text[-40:]}), 0.0)
     marked = list(_MARKED.finditer(steps))
-    sums = [match.group(1).rpartition("=")[::2] for match in marked]
+    end = marked[-1].end() if marked else 0
+    sums = [_Sum(*match.group(1).rpartition("=")[::2], is_marked=True) for match in marked]
     if not marked:
-        sums = [(match.group(1), match.group(2)) for match in _BARE.finditer(steps)]
-    checked = 0
-    for left, right in sums:
-        value, told = evaluate(left), evaluate(right)
+        sums = [_Sum(match[1], match[2], is_marked=False) for match in _BARE.finditer(steps)]
+    rights = [sum_.is_right() for sum_ in sums]
+    checked = sum(right is not None for right in rights) / max(len(sums), 1)
+    if False in rights:
+        wrong = sums[rights.index(False)]
+        return Check("wrong_sum", json.dumps(wrong.tell()), checked)
+    closing = _read_closing(steps, end)
+    if marked and (reached := evaluate(sums[-1].result)) is not None:
+        closing.insert(0, reached)
+    answer = -_read_value(told) if told[1] or told[2] else _read_value(told)
+    if _closes(closing, answer, told[0], in_hundredths=bool(_HUNDREDTHS.search(text))):
+        return Check("", "", checked)
+    evidence = {"answer": last.strip()[:40], "steps": _write_number(closing[0]) if closing else None}
+    return Check("wrong_answer", json.dumps(evidence), checked)
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """A sum as written; one without marks may tell dollars in cents and divide by a fraction without parentheses."""
+
+    left: str
+    result: str
+    is_marked: bool
+
+    @property
+    def value(self) -> Fraction | None:
+        return evaluate(self.left if self.is_marked else _BY_FRACTION.sub(r"\1(\2)", self.left))
+
+    def is_right(self) -> bool | None:
+        """None where it cannot be worked out."""
+        value, told = self.value, evaluate(self.result)
         if value is None or told is None:
-            continue
-        checked += 1
-        in_cents = not marked and told == 100 * value
-        if not in_cents and not _is_rounded(value, told, right):
-            evidence = {"sum": f"{left}={right}"[:200], "is": _write_number(value)}
-            return Check("wrong_sum", json.dumps(evidence), checked / len(sums))
-    reached, tail = None, _last_line(steps)
-    if marked:
-        reached, tail = evaluate(sums[-1][1]), steps[marked[-1].end() :]
-    values = [*([] if reached is None else [reached]), *_find_numbers(tail[-_TAIL_CHARACTERS:])]
-    share = checked / len(sums) if sums else 0.0
-    if any(_is_same(answer, value) for value in values):
-        return Check("", "", share)
-    evidence = {"answer": last.strip()[:40], "steps": _write_number(values[0]) if values else None}
-    return Check("wrong_answer", json.dumps(evidence), share)
+            return None
+        return _is_rounded(value, told, self.result) or (not self.is_marked and told == 100 * value)
+
+    def tell(self) -> dict[str, str | None]:
+        value = self.value
+        is_ = None if value is None else _write_number(value)
+        return {"sum": f"{self.left}={self.result}"[:_LONGEST_SUM], "is": is_}
+
+
+def _read_closing(steps: str, end: int) -> list[Fraction]:
+    """Return the numbers that the steps close with, whose last marked sum ends at `end`, 0 without one."""
+    start = end or steps.rfind("=") + 1
+    before = steps[steps.rfind("\n", 0, start) + 1 : start][-_CLOSING_CHARACTERS:]
+    claim, *reason = _REASON.split(_SENTENCE_END.split(_MARKED.sub("", before))[-1], maxsplit=1)
+    lines = [_find_numbers(line) for line in steps[start:][-_CLOSING_CHARACTERS:].splitlines()]
+    told = [numbers for numbers in lines if numbers]
+    if not end and (not start or not told):
+        return _find_numbers(steps.rstrip()[-_CLOSING_CHARACTERS:].rpartition("\n")[2])
+    result = [] if end or not told else told[0][:1]
+    return [*result, *(told[-1] if told else []), *(_find_numbers(claim) if reason else [])]
+
+
+def _closes(closing: list[Fraction], answer: Fraction, written: str, *, in_hundredths: bool) -> bool:
+    """Whether the answer is one of the numbers, signs aside, in hundredths where they are told, or one rounded."""
+    scales = [Fraction(1), Fraction(100), Fraction(1, 100)] if in_hundredths else [Fraction(1)]
+    numbers = [number * scale for scale in scales for number in closing]
+    if abs(answer) in map(abs, numbers):
+        return True
+    unit = _digit_unit(written)
+    if (answer / unit).denominator > 1:  # 3/4 and 5:30 are exact
+        return False
+    rounded = [
+        number
+        for number in numbers[: 2 * len(closing)]
+        if number.denominator > 1 and not any(other != number and abs(other - number) < unit for other in closing)
+    ]
+    return any(abs(abs(answer) - abs(number)) < unit for number in rounded)
 
 
 def evaluate(expression: str) -> Fraction | None:
     """Return the exact value of a sum of numbers, + - * / and parentheses; None for anything else.
 
-    "80/100*10" → 8; "20%*30" → 6; "x+1" → None
+    "80/100*10" → 8; "20%*30" → 6; "x+1" → None, as is what takes more than 200 characters
     """
+    if len(expression) > _LONGEST_SUM:
+        return None
     plain = _PERCENT.sub(r"(\1/100)", expression).translate(_SIGNS)
     if not _SUM.fullmatch(plain) or "**" in plain:
         return None
@@ -161,36 +232,31 @@ def _work_out(node: ast.expr, source: str) -> Fraction:
 
 def _is_rounded(value: Fraction, told: Fraction, written: str) -> bool:
     """Whether `told` is the value, rounded or cut to the digits that are written."""
-    digits = re.search(r"\.(\d+)", written)
-    unit = Fraction(1, 10 ** len(digits.group(1))) if digits else Fraction(1)
-    if "%" in written:
-        unit /= 100
-    exact = value.denominator == 1 and digits is None
+    unit = _digit_unit(written)
+    exact = value.denominator == 1 and unit == 1
     return value == told or (not exact and abs(value - told) < unit)
 
 
-def _is_same(answer: Fraction, value: Fraction) -> bool:
-    """Whether the answer is the value: as it is, in cents or percent, or a fraction made whole."""
-    return answer in (value, 100 * value, value / 100) or (value.denominator > 1 and abs(answer - value) < 1)
+def _digit_unit(written: str) -> Fraction:
+    """Return what one more in the last digit of a written number adds: "0.25" → 1/100, "25%" → 1/100."""
+    digits = re.search(r"\.(\d+)", written)
+    return Fraction(1, 10 ** (len(digits[1] if digits else "") + 2 * ("%" in written)))
 
 
-def _find_numbers(text: str) -> list[Fraction]:
-    """Return the numbers of a text as written, with number words and fractions; signs are told in words there."""
-    found = [_read_number(number) for number in re.findall(_NUMBER, text)]
-    found += [Fraction(_WORDS[word]) for word in _WORD.findall(text.lower()) if word in _WORDS]
-    found += [Fraction(int(one), int(other)) for one, other in _FRACTION.findall(text) if int(other)]
-    values = [value for value in found if value is not None]
-    return [*values, *(-value for value in values)]
+def _find_numbers(line: str) -> list[Fraction]:
+    """Return the numbers that a line tells, operands of its sums aside, number words last; signs are words there."""
+    told = _OPERANDS.sub("=", line)
+    words = [Fraction(_WORDS[word]) for word in _WORD.findall(told.lower()) if word in _WORDS]
+    return [*map(_read_value, _VALUE.finditer(told)), *words]
 
 
-def _read_number(text: str) -> Fraction | None:
-    plain = re.sub(r"[$€£, ]", "", text).rstrip("%.")
-    return Fraction(plain) if re.fullmatch(r"-?(\d{1,30}(\.\d{1,30})?|\.\d{1,30})", plain) else None
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else ""
+def _read_value(match: re.Match[str]) -> Fraction:
+    """Return a number as written: "1,200", "3/4", "1 1/2", and "5:30" in hours."""
+    if match["number"]:
+        return Fraction(re.sub("[, ]", "", match["number"]))
+    if match["hour"]:
+        return int(match["hour"]) + Fraction(int(match["minute"]), 60)
+    return int(match["whole"] or 0) + Fraction(int(match["top"]), int(match["bottom"]))
 
 
 def _write_number(value: Fraction) -> str:

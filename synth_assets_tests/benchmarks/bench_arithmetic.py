@@ -1,5 +1,7 @@
 """How many worked answers the solver verifies and how many planted faults it catches; rejected real rows are shown.
 
+The answers are read as they are and once more without their marks, where sums beside units cannot be worked out.
+
 python -m synth_assets_tests.benchmarks.bench_arithmetic FILE.jsonl … [--field answer]
 """
 
@@ -22,15 +24,20 @@ def main() -> None:
     options = parser.parse_args()
     lines = [line for file in options.files for line in file.read_text(encoding="utf-8").splitlines()]
     answers = [json.loads(line)[options.field] for line in lines]
+    report("as they are", answers)
+    report("without marks", [re.sub(r"<<[^<>]*>>", "", answer) for answer in answers])
+
+
+def report(name: str, answers: list[str]) -> None:
     rejected = [(answer, check) for answer in answers if (check := check_answer(answer)).reason]
-    print(f"untouched: {len(answers) - len(rejected):,} of {len(answers):,} verified")
+    print(f"{name}: {len(answers) - len(rejected):,} of {len(answers):,} untouched verified")
     for answer, check in rejected:
         print(f"  {check.reason} {check.evidence}: …{answer[-90:]!r}")
     chance = random.Random(1)
-    for name, change in make_changes(chance).items():
+    for fault, change in make_changes(chance).items():
         planted = [new for answer in answers if (new := change(answer)) is not None]
         caught = sum(bool(check_answer(answer).reason) for answer in planted)
-        print(f"{name:<12} {len(planted):>6} planted, {caught / len(planted):.4f} caught")
+        print(f"{fault:<12} {len(planted):>6} planted, {caught / max(len(planted), 1):.4f} caught")
 
 
 def make_changes(chance: random.Random) -> dict[str, Callable[[str], str | None]]:
@@ -46,11 +53,12 @@ def make_changes(chance: random.Random) -> dict[str, Callable[[str], str | None]
         return planted
 
     def wrong_sum(answer: str) -> str | None:
-        results = list(re.finditer(r"=(\d+)>>", answer))
+        result = r"=(\d+)>>" if "<<" in answer else r"= ?\$?(\d+)\b(?![.,]\d)"
+        results = list(re.finditer(result, answer))
         if not results:
             return None
         one = chance.choice(results)
-        return f"{answer[: one.start()]}={int(one[1]) + chance.randint(1, 9)}>>{answer[one.end() :]}"
+        return f"{answer[: one.start(1)]}{int(one[1]) + chance.randint(1, 9)}{answer[one.end(1) :]}"
 
     return {
         "plus one": final(lambda value: value + 1),

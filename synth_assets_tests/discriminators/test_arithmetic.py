@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
+import resource
+import subprocess
+import sys
 from fractions import Fraction
 
 import polars as pl
@@ -26,12 +28,67 @@ RIGHT = [
     "He runs 3 x 4 = 12 laps, 12 + 5 = 17 in all.\n#### 17",
     "It loses -5 degrees: <<3-8=-5>>-5\n#### -5",
     "Days: 7/2 = <<7/2=3.5>>3.5\n#### 3.5",
+    # what the sum is the reason for
+    "Of nine swims she needs five.\nShe can miss 4 swims because 9 - 4 = <<9-4=5>>5\n#### 4",
+    "Since 9 - 4 = <<9-4=5>>5, she can miss 4 swims.\n#### 4",
+    "He rests on four days, since 7 - 4 = 3 are for work.\n#### 4",
+    # rounded for people, buses, coins
+    "The class needs 53/8=<<53/8=6.625>>6.625 boats.\n#### 7",
+    "The class needs 53/8=<<53/8=6.625>>6.625, that is seven boats.\n#### 7",
+    "She fills 53/8=<<53/8=6.625>>6.625 bags, so only 6 are full.\n#### 6",
+    "They pay 10/3=$<<10/3=3.333>>3.333 each.\n#### $3.33",
+    # money and percent in hundredths
+    "One pen is $3/12 = $<<3/12=0.25>>0.25\n#### 25 cents",
+    "They cost 40*5=<<40*5=200>>200 pennies.\n#### 2",
+    "Of 40 birds 10 are owls: 10/40=<<10/40=0.25>>0.25 of them, in percent.\n#### 25%",
+    "A third is 1/3=<<1/3=0.3333>>0.3333, in percent.\n#### 33",
+    # fractions and times
+    "He ate 6/8=<<6/8=0.75>>0.75 of it.\n#### 3/4",
+    "It lasts 3/2=<<3/2=1.5>>1.5 hours.\n#### 1 1/2 hours",
+    "It leaves after 3+2=<<3+2=5>>5 hours and a half, at 5:30 PM.\n#### 5:30",
+    "It takes 90/60=<<90/60=1.5>>1.5 hours from 2:00, so it ends at 3:30 p.m.\n#### 3:30 p.m.",
+    "They meet at 14-12=<<14-12=2>>2:00 pm.\n#### 2",
+    # sums without marks, with units, thousands, unknown quantities
+    "There were 40 eggs.\n40 - 12 = 28 eggs are left.\n#### 28",
+    "12 red pears - 4 red pears = 8 pears\n8 pears / 2 pears per child = 4 children\n#### 4",
+    "The town grows by 1,250 + 750 = 2,000 to 10,000 + 2,000 = 12,000.\n#### 12,000",
+    "Two thirds of it: 9 hours * 2/3 = 6 hours.\n#### 6",
+    "3 / 1/4 = 12 laps make three miles.\n#### 12",
+    "Emma has 120 – 80 – 15 = 25 points more.\n#### 25",
+    "3x = 24, and dividing by 3 gives x = 8\n#### 8",
+    "Dividing by 5 shows that 100/5 = 5A/5 or 20 = A.\n#### 20",
+    "The box holds 2400/200 = 12 200-gram bags.\n#### 12",
+    "A pound fills 500/250=<<500/250=2>>2 cups.\nSo 3 pounds fill 2*3=6, for 12 people.\nShe fills 6 cups.\n#### 6",
+    "At noon it was 2 degrees, then 2 - 8 = -6.\n#### −6",
+    "No sums were needed: the last train carries 14 people.\n#### 14 people",
+]
+WRONG_ANSWER = [
+    "Two crates of 12 make 2*12=<<2*12=24>>24 pears.\n#### 2400",  # no hundredths are told
+    "He has 7 pens and buys 5: <<7+5=12>>12 pens.\n#### 7",
+    "Of nine swims she needs five.\nShe can miss 4 swims because 9 - 4 = <<9-4=5>>5\n#### 9",
+    "Rain fell on 4 days. She can miss 3 swims because 9 - 3 = <<9-3=6>>6\n#### 4",
+    "The class needs 53/8=<<53/8=6.625>>6.625, that is seven boats.\n#### 6",  # its rounding is told
+    "The class needs 53/8=<<53/8=6.625>>6.625 boats.\n#### 8",
+    "They pay 10/3=$<<10/3=3.333>>3.333 each.\n#### 3.43",
+    "One pen is $3/12 = $<<3/12=0.25>>0.25\n#### 27",
+    "It takes 90/60=<<90/60=1.5>>1.5 hours, so it ends at 3:30.\n#### 3:45",
+    "It takes 90/60=<<90/60=1.5>>1.5 hours, so it ends at 3:30.\n#### 5",
+    "There were 40 eggs.\n40 - 12 = 28 eggs are left.\n#### 40",
+    "If she pays $20, she gets 20 - 10 = $10 back.\n#### 20",
+    "12 red pears - 4 red pears = 8 pears\n8 pears / 2 pears per child = 4 children\n#### 8",
+    "Three bags hold 3*4=<<3*4=12>>12 pears.\nOf these 12 pears - 2 pears = 10 pears are ripe.\n#### 2",
+    "Three bags hold 3*4=<<3*4=12>>12 pears.\nBen takes 2 of them.\nThere are 10 left.\n#### 2",
+    "Three bags hold 3*4=<<3*4=12>>12 pears.\n#### 3",
+    "The fall is 8-3=<<8-3=5>>5 degrees.\n#### 5.5",
+    "No sums were needed: the last train carries 14 people.\n#### 15",
 ]
 WRONG_SUM = [
     ("Two crates make 2*12=<<2*12=25>>25.\n#### 25", "2*12=25", "24"),
     ("A third is 10/3=<<10/3=3.43>>3.43\n#### 3.43", "10/3=3.43", "3.33333"),
     ("He runs 3 x 4 = 13 laps.\n#### 13", "3 x 4=13", "12"),
     ("First <<1+1=2>>2, then <<2+2=5>>5.\n#### 5", "2+2=5", "4"),
+    ("Two pairs are given away: 4 - 4 = 2.\n#### 2", "4 - 4=2", "0"),
+    ("Four each: 12 / 1/4 = 3 in all.\n#### 3", "12 / 1/4=3", "48"),
 ]
 
 
@@ -52,11 +109,14 @@ def test_an_answer_that_the_steps_do_not_give_is_wrong() -> None:
     assert (check.reason, json.loads(check.evidence)) == ("wrong_answer", {"answer": "26", "steps": "24"})
 
 
-def test_an_earlier_number_is_no_answer() -> None:
-    assert check_answer("He has 7 pens and buys 5: <<7+5=12>>12 pens.\n#### 7").reason == "wrong_answer"
+@pytest.mark.parametrize("text", WRONG_ANSWER)
+def test_a_number_that_the_steps_tell_elsewhere_is_no_answer(text: str) -> None:
+    assert check_answer(text).reason == "wrong_answer"
 
 
-@pytest.mark.parametrize("text", ["", "It is 24.", "24 ####", "<<2*12=24>>24\n#### many", "#### 1e99", "####"])
+@pytest.mark.parametrize(
+    "text", ["", "It is 24.", "24 ####", "<<2*12=24>>24\n#### many", "#### 1e99", "####", "#### 2 or 3"]
+)
 def test_without_a_number_after_the_mark_there_is_no_answer(text: str) -> None:
     assert check_answer(text).reason == "no_answer"
 
@@ -75,8 +135,7 @@ def test_any_wrong_result_and_any_wrong_answer_is_caught(a: int, b: int, c: int,
     worked = f"So ({a}+{b})*{c}=<<({a}+{b})*{c}={{}}>>{{}} in all.\n#### {{}}"
     assert check_answer(worked.format(value, value, value)).reason == ""
     assert check_answer(worked.format(value + off, value + off, value + off)).reason == "wrong_sum"
-    if value + off not in (100 * value,):
-        assert check_answer(worked.format(value, value, value + off)).reason == "wrong_answer"
+    assert check_answer(worked.format(value, value, value + off)).reason == "wrong_answer"
 
 
 @given(st.integers(-999, 999), st.integers(1, 999), st.integers(0, 6))
@@ -99,9 +158,17 @@ HOSTILE = [
     "5%0",
     "²+²",
     "1_000+1",
+    "1+" * 100_000 + "1",
+    "1" * 100_000 + "%",
+    "(" * 99 + "1",
     "1j*1j",
     "",
 ]
+
+
+def test_a_sum_may_be_as_deep_as_it_is_long() -> None:
+    assert evaluate("(" * 99 + "1" + ")" * 99) == 1
+    assert evaluate("-" * 198 + "1") == 1
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -109,11 +176,42 @@ def test_what_is_no_plain_sum_has_no_value(text: str) -> None:
     assert evaluate(text) is None
 
 
-@pytest.mark.parametrize("text", ["1" * 200_000, "1+" * 100_000, "1 " * 100_000, "<<" * 100_000, "1,111" * 40_000])
-def test_a_long_hostile_answer_takes_no_time(text: str) -> None:
-    began = time.perf_counter()
-    check_answer(text + "\n#### 1")
-    assert time.perf_counter() - began < 5
+LONG = [
+    "1",
+    "1+",
+    "1 ",
+    "<<",
+    "1,111",
+    "$1+",
+    "1 + ",
+    "(1+",
+    "1 - (",
+    "1 x 1 = ",
+    "1/",
+    "1/1 ",
+    "1%",
+    "a ",
+    "1 a + ",
+    "12:",
+]
+LONG += ["<<1+1=2>>", "<<1", "because ", "1=", "one ", "- 1. ", "#", "1\n", "=", "\n", "-"]
+
+
+def test_reading_grows_no_faster_than_the_text() -> None:
+    """200,000 characters of these take minutes where reading is quadratic, and seconds in all here."""
+    script = f"""
+from synth_assets.discriminators.arithmetic import check_answer
+for part in {LONG!r}:
+    check_answer(part * (200_000 // len(part)) + "\\n#### 1")
+    check_answer("Then " + part * (200_000 // len(part)) + " = <<2+2=4>>4 " + part * 1000 + "\\n#### 7")
+    check_answer("<<2+2=4>>4\\n#### " + part * (200_000 // len(part)))
+"""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+
+    done = subprocess.run([sys.executable, "-c", script], preexec_fn=limit, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_verdicts_stand_beside_their_candidates() -> None:
