@@ -14,8 +14,8 @@ from synth_assets.review.database import Database
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(f"sqlite:///{tmp_path / 'ops.db'}")
+def database(database_url: str) -> Database:
+    return Database(database_url)
 
 
 @pytest.fixture
@@ -50,8 +50,9 @@ def test_a_token_opens_its_own_account_alone(accounts: Accounts) -> None:
         assert not accounts.verify(name, token)
 
 
-def test_nothing_stored_holds_a_token_or_a_session(accounts: Accounts, sessions: Sessions, tmp_path: Path) -> None:
-    token, secret = accounts.add("ada"), sessions.open("ada", by_account=True)
+def test_nothing_stored_holds_a_token_or_a_session(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'ops.db'}")
+    token, secret = Accounts(database).add("ada"), Sessions(database).open("ada", by_account=True)
     with sqlite3.connect(tmp_path / "ops.db") as connection:
         dump = "\n".join(connection.iterdump())
     assert "ada" in dump
@@ -148,6 +149,6 @@ def test_a_session_ends_after_its_time_and_when_it_is_closed(sessions: Sessions,
     assert sessions.find(second) is None
 
 
-def test_a_session_outlives_the_process_that_opened_it(sessions: Sessions, tmp_path: Path) -> None:
+def test_a_session_outlives_the_process_that_opened_it(sessions: Sessions, database_url: str) -> None:
     secret = sessions.open("ada", by_account=False)
-    assert Sessions(Database(f"sqlite:///{tmp_path / 'ops.db'}")).find(secret) == Session("ada", LEAD, False)
+    assert Sessions(Database(database_url)).find(secret) == Session("ada", LEAD, False)

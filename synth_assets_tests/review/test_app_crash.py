@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 from synth_assets.review.decisions import DecisionStore
 from synth_assets_tests.review_apps import ROUND, Caller, Server, running
@@ -58,9 +57,9 @@ def stored_in(server: Server) -> list[tuple[str, ...]]:
     return found.select("decision_id", "example_id", "reviewer", "decision").rows()
 
 
-def test_every_acknowledged_decision_is_there_once_however_often_the_server_is_killed(tmp_path: Path) -> None:
+def test_every_acknowledged_decision_is_there_once_however_often_the_server_is_killed(database_url: str) -> None:
     names = [f"reviewer {number}" for number in range(4)]
-    with running(Server(f"sqlite:///{tmp_path / 'ops.db'}", n=200)) as server:
+    with running(Server(database_url, n=200)) as server:
         acknowledged, _ = review_all(server, names, per_reviewer=25, kills=2)
         stored = stored_in(server)
     assert len(acknowledged) == len(stored) == 100

@@ -33,13 +33,13 @@ def say(decision: str, example: str = "e1", reviewer: str = "ada", token: str = 
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'data' / 'ops.db'}"
+def store(database_url: str) -> DecisionStore:
+    return DecisionStore(database_url)
 
 
 @pytest.fixture
-def store(url: str) -> DecisionStore:
-    return DecisionStore(url)
+def sqlite(tmp_path: Path) -> Path:
+    return tmp_path / "ops.db"
 
 
 # ---- storing
@@ -326,27 +326,28 @@ def kill_after(writer: subprocess.Popen[str], acknowledged: int) -> int:
     return acknowledged + len(rest)
 
 
-def test_what_was_acknowledged_survives_kill_nine(url: str) -> None:
-    acknowledged = kill_after(start_writer(url, "ada"), 20)
-    stored = DecisionStore(url).decisions("demo", "r000")["example_id"].to_list()
+def test_what_was_acknowledged_survives_kill_nine(database_url: str) -> None:
+    acknowledged = kill_after(start_writer(database_url, "ada"), 20)
+    stored = DecisionStore(database_url).decisions("demo", "r000")["example_id"].to_list()
     assert set(stored) >= {f"e{i}" for i in range(acknowledged)}
     assert len(stored) == len(set(stored)) <= acknowledged + 1
 
 
-def test_writers_side_by_side_lose_nothing_when_killed(url: str) -> None:
+def test_writers_side_by_side_lose_nothing_when_killed(database_url: str) -> None:
     names = ("ada", "bob")
-    writers = {name: start_writer(url, name) for name in names}
+    writers = {name: start_writer(database_url, name) for name in names}
     acknowledged = {name: kill_after(writer, 10) for name, writer in writers.items()}
-    stored = DecisionStore(url).decisions("demo", "r000")
+    stored = DecisionStore(database_url).decisions("demo", "r000")
     for name in names:
         mine = stored.filter(pl.col("reviewer") == name)["example_id"].to_list()
         assert set(mine) >= {f"e{i}" for i in range(acknowledged[name])}
         assert len(mine) == len(set(mine)) <= acknowledged[name] + 1
 
 
-def test_the_file_is_written_for_durability(store: DecisionStore, tmp_path: Path) -> None:
+def test_the_file_is_written_for_durability(sqlite: Path) -> None:
+    store = DecisionStore(f"sqlite:///{sqlite}")
     store.record([say("accept")])
-    with sqlite3.connect(tmp_path / "data" / "ops.db") as connection:
+    with sqlite3.connect(sqlite) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
     with store.database.engine.connect() as inside:
@@ -354,9 +355,9 @@ def test_the_file_is_written_for_durability(store: DecisionStore, tmp_path: Path
     assert settings == [2, 1]
 
 
-def test_a_database_locked_for_too_long_is_named(url: str, tmp_path: Path) -> None:
-    store = DecisionStore(url, busy_seconds=0.2)
-    holder = sqlite3.connect(tmp_path / "data" / "ops.db")
+def test_a_database_locked_for_too_long_is_named(sqlite: Path) -> None:
+    store = DecisionStore(f"sqlite:///{sqlite}", busy_seconds=0.2)
+    holder = sqlite3.connect(sqlite)
     holder.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(StoreError, match=r"ops.db: cannot store decisions: another process has held it"):
@@ -369,10 +370,10 @@ def test_a_database_locked_for_too_long_is_named(url: str, tmp_path: Path) -> No
 # ---- databases that cannot be used
 
 
-def test_a_read_only_database_is_named(store: DecisionStore, tmp_path: Path) -> None:
-    store.close()
+def test_a_read_only_database_is_named(sqlite: Path) -> None:
+    DecisionStore(f"sqlite:///{sqlite}").close()
     with pytest.raises(StoreError, match="it is read-only; give write access"):
-        DecisionStore(f"sqlite:///file:{tmp_path / 'data' / 'ops.db'}?mode=ro&uri=true").record([say("accept")])
+        DecisionStore(f"sqlite:///file:{sqlite}?mode=ro&uri=true").record([say("accept")])
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -16,8 +15,8 @@ NOW = 1_000_000.0
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return Database(f"sqlite:///{tmp_path / 'ops.db'}")
+def database(database_url: str) -> Database:
+    return Database(database_url)
 
 
 def take(
@@ -109,16 +108,15 @@ def test_rounds_and_data_sets_do_not_share_leases(database: Database) -> None:
 
 
 @pytest.mark.parametrize("wanted", [1, 2])
-def test_many_at_once_get_every_example_as_often_as_wanted(tmp_path: Path, wanted: int) -> None:
+def test_many_at_once_get_every_example_as_often_as_wanted(database_url: str, wanted: int) -> None:
     """Each has a database connection of its own, as in a process of its own."""
-    url = f"sqlite:///{tmp_path / 'ops.db'}"
     offers = [Offer(f"e{i}", wanted=wanted) for i in range(24)]
     names = [f"reviewer {i}" for i in range(6)]
     got: dict[str, list[str]] = {name: [] for name in names}
     together = threading.Barrier(len(names))
 
     def work(name: str) -> None:
-        database = Database(url)
+        database = Database(database_url)
         together.wait()
         while (
             found := take(database, name, *[offer for offer in offers if offer.example_id not in got[name]])
@@ -126,7 +124,7 @@ def test_many_at_once_get_every_example_as_often_as_wanted(tmp_path: Path, wante
             got[name].append(found)
         database.close()
 
-    Database(url).close()
+    Database(database_url).close()
     threads = [threading.Thread(target=work, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
