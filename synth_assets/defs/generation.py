@@ -5,6 +5,7 @@ Here: the shell. Not here: planning, engines, waves (synth_assets/generation), f
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -130,11 +131,13 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     train = seeds.filter(pl.col("split") == TRAIN)
     root, allowance = platform.project.root, Allowance.of(spec)
     known = _known_before(lake, spec, seeds, root, round_, quarantine)
-    cascade = Cascade.build(spec, known)
     with ExitStack() as stack:
-        engine = stack.enter_context(
-            open_engine(spec, settings["engine"], settings["generator"], train, root, allowance)
-        )
+        with ThreadPoolExecutor(1) as beside:
+            building = beside.submit(Cascade.build, spec, known)  # while a language model loads
+            engine = stack.enter_context(
+                open_engine(spec, settings["engine"], settings["generator"], train, root, allowance)
+            )
+            cascade = building.result()
         if spec.judge is not None:
             cascade = cascade.with_judge(stack.enter_context(open_judge(spec, engine, root)), allowance)
         shards = ShardFolder(

@@ -131,7 +131,7 @@ BUILDERS: Mapping[str, Callable[[DatasetSpec, Known], Discriminator | None]] = M
         "realism": lambda spec, known: Realism.fit(spec, known.train, known.generated, known.reviews),
         "labels": lambda spec, known: Labels.fit(spec, known.train) if _is_labeled(spec) else None,
         "semantic_duplicates": lambda spec, known: (
-            SemanticDuplicates(spec, _earlier(spec, known), known.seeds, known.root)
+            SemanticDuplicates.fit(spec, _earlier(spec, known), known.seeds, known.root)
             if spec.text_fields and spec.quality.semantic_duplicate_cosine < 1
             else None
         ),

@@ -59,6 +59,12 @@ class SemanticDuplicates:
     _embedded: tuple[_Reference, ...] = field(default=(), repr=False, compare=False)
     _embedder: Embedder | None = field(default=None, repr=False, compare=False)
 
+    @classmethod
+    def fit(cls, spec: DatasetSpec, earlier: pl.DataFrame, seeds: pl.DataFrame, root: Path) -> SemanticDuplicates:
+        """Return a discriminator whose embeddings are fitted and whose references are embedded."""
+        unfitted = cls(spec, earlier, seeds, root)
+        return replace(unfitted, _embedded=unfitted._references, _embedder=unfitted._model)
+
     @property
     def version(self) -> str:
         settings = {"fields": True, "quality": {"semantic_duplicate_cosine", "embedding_model"}}
