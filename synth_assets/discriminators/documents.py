@@ -6,6 +6,7 @@ for short texts (rules.py), comparison with other rows (duplicates.py, leakage.p
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
@@ -20,11 +21,13 @@ from synth_assets.discriminators.flat_texts import (
     SPACE,
     STOP,
     FlatTexts,
-    RollingHash,
     Words,
-    chunk_texts,
-    find_first_equal,
+    find_later,
+    find_places,
+    find_repeats,
+    find_sequences,
     mix_codes,
+    read_texts,
 )
 from synth_assets.discriminators.protocol import verdicts_of
 from synth_assets.records import digest_text, messages_text
@@ -66,26 +69,23 @@ def measure_documents(texts: pl.Series) -> pl.DataFrame:
       short_lines               share of the non-blank lines of at most 30 characters
       line_feeds                line feeds per word
     """
+    if texts.is_empty():
+        return measure_documents(pl.Series([""])).clear()
     texts = texts.cast(pl.String).fill_null("")
-    parts = [_measure_chunk(texts[start:stop]) for start, stop in chunk_texts(texts)] if len(texts) else []
-    if not parts:
-        return pl.DataFrame(schema=dict.fromkeys(_measure_chunk(pl.Series([""])), pl.Float64))
-    return pl.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    rows, parts = zip(*((rows, _measure_flat(flat)) for rows, flat in read_texts(texts)), strict=True)
+    order = np.argsort(np.concatenate(rows))
+    measures = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    return pl.DataFrame({**measures, "lorem_ipsum": texts.str.contains("(?i)lorem ipsum").cast(pl.Float64)})
 
 
-def _measure_chunk(texts: pl.Series) -> dict[str, np.ndarray]:
-    flat = FlatTexts.of(texts)
+def _measure_flat(flat: FlatTexts) -> dict[str, np.ndarray]:
     words = Words.of(flat, flat.kinds & SPACE == 0)
-    hashes = flat.hash.of_spans(words.starts, words.ends)
-    found = pl.DataFrame({"text": texts}).select(
-        curly_brackets=pl.col("text").str.contains("{", literal=True).cast(pl.Float64),
-        lorem_ipsum=pl.col("text").str.contains("(?i)lorem ipsum").cast(pl.Float64),
-    )
+    hashes = flat.block_hash.of_spans(words.starts, words.lengths)
     return {
         **_measure_words(flat, words, hashes),
         **_measure_lines(flat, words),
         **_measure_ngrams(flat, words, hashes),
-        **{name: found[name].to_numpy() for name in found.columns},
+        "curly_brackets": (flat.count_in(flat.find("{")) > 0).astype(np.float64),
     }
 
 
@@ -93,142 +93,176 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return part / np.maximum(whole, 1)
 
 
+# ---- words
+
+
 def _measure_words(flat: FlatTexts, words: Words, hashes: np.ndarray) -> dict[str, np.ndarray]:
-    kinds = np.bitwise_or.reduceat(flat.kinds, words.starts) if len(words.starts) else flat.kinds[:0]
-    solid, counts = kinds & SOLID > 0, np.diff(words.first)
-    n_solid = words.sum_in_texts(solid)
-    marks = np.flatnonzero(flat.kinds & (SPACE | SOLID) == 0)
-    mark = flat.codes[marks]
-    dots = marks[mark == ord(".")]
-    run_starts = np.flatnonzero(np.diff(dots, prepend=-2) != 1)
-    run_lengths = np.diff(np.append(run_starts, len(dots)))
-    ellipses = np.bincount(flat.owners_of(dots[run_starts]), weights=run_lengths // 3, minlength=len(counts))
-    stop_words, wanted = np.zeros(len(counts)), _hash_stop_words()
-    table = np.zeros(256, dtype=bool)
-    table[wanted & np.uint64(0xFF)] = True
-    maybe = np.flatnonzero(table[hashes & np.uint64(0xFF)])
-    found, owners = hashes[maybe], words.owners[maybe]
-    for stop_word in wanted:
-        seen = np.zeros(len(counts), dtype=bool)
-        seen[owners[found == stop_word]] = True
-        stop_words += seen
+    counts = np.diff(words.first)
+    opening = flat.kinds.copy()
+    if not flat.has_single:  # then whitespace follows a word of one character
+        opening[:-1] |= flat.kinds[1:]
+    odd = np.flatnonzero(opening.take(words.starts) & ALPHA == 0)  # few: only these words are read whole
+    kinds = flat.kinds_in(words.starts[odd], words.ends[odd])
+    unlettered, hollow = odd[kinds & ALPHA == 0], odd[kinds & SOLID == 0]
+    n_solid = counts - words.count_in_texts(hollow)
+    hollow_chars = np.bincount(words.owners[hollow], words.lengths[hollow], minlength=len(counts))
+    dots = flat.codes == ord(".")
+    triples = find_places(dots[:-2] & dots[1:-1] & dots[2:])
+    begins, lengths = find_sequences(triples)
+    ellipses = np.bincount(flat.owners_of(begins), weights=(lengths + 2) // 3, minlength=len(counts))
+    ellipses += flat.count_in(flat.find("…"))
     return {
         "words": n_solid.astype(np.float64),
-        "mean_word_length": _share(words.sum_in_texts(np.where(solid, words.lengths, 0)), n_solid),
-        "hashes": _share(flat.count_in(marks[mark == ord("#")]), counts),
-        "ellipses": _share(ellipses + flat.count_in(marks[mark == ord("…")]), counts),
-        "alphabetic_words": _share(words.sum_in_texts(kinds & ALPHA > 0), counts),
-        "stop_words": stop_words,
+        "mean_word_length": _share(np.diff(words.sizes[words.first]) - hollow_chars, n_solid),
+        "hashes": _share(flat.count_in(flat.find("#")), counts),
+        "ellipses": _share(ellipses, counts),
+        "alphabetic_words": _share(counts - words.count_in_texts(unlettered), counts),
+        "stop_words": _count_stop_words(words, hashes, flat.codes.dtype),
     }
 
 
-@lru_cache(maxsize=1)
-def _hash_stop_words() -> np.ndarray:
+def _count_stop_words(words: Words, hashes: np.ndarray, codes: np.dtype) -> np.ndarray:
+    wanted, table, shift = _index_stop_words(codes)
+    which = table.take((hashes >> shift).view(np.int64))
+    maybe = np.flatnonzero(which > 0)
+    number = which[maybe] - 1
+    same = hashes[maybe] == wanted[number]
+    seen = np.zeros((len(words.first) - 1, len(wanted)), dtype=bool)
+    seen[words.owners[maybe[same]], number[same]] = True
+    return seen.sum(axis=1, dtype=np.float64)
+
+
+@lru_cache(maxsize=2)
+def _index_stop_words(codes: np.dtype) -> tuple[np.ndarray, np.ndarray, np.uint64]:
+    """Return the hashes of STOP_WORDS, and a table of which one, from 1, may have the hash with these first bits."""
     flat = FlatTexts.of(pl.Series(STOP_WORDS))
-    return flat.hash.of_spans(flat.starts, flat.ends)
+    hashes = FlatTexts(flat.codes.astype(codes), flat.lengths).block_hash.of_spans(flat.starts, flat.lengths)
+    shift = np.uint64(64 - 12)
+    table = np.zeros(1 << 12, dtype=np.uint8)
+    table[hashes >> shift] = np.arange(1, len(hashes) + 1)
+    return hashes, table, shift
+
+
+# ---- lines and paragraphs
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Lines of texts, blank ones included: spans of characters, their text, and the words in each."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    owners: np.ndarray
+    first: np.ndarray
+    after: np.ndarray
+
+    @classmethod
+    def between(cls, flat: FlatTexts, words: Words, separators: np.ndarray) -> _Lines:
+        """Return what lies between the marked characters."""
+        marked = separators.copy()
+        marked[flat.ends] = True
+        ends = find_places(marked)
+        counts = np.diff(np.searchsorted(ends, flat.ends), prepend=-1)
+        after = np.searchsorted(words.starts, ends)
+        previous = np.append(-1, ends)[: len(ends)]
+        first = np.append(0, after)[: len(ends)]
+        return cls(previous + 1, ends, np.repeat(np.arange(len(counts)), counts), first, after)
+
+    def where(self, chosen: np.ndarray) -> _Lines:
+        parts = (self.starts, self.ends, self.owners, self.first, self.after)
+        return _Lines(*(part[chosen] for part in parts))
 
 
 def _measure_lines(flat: FlatTexts, words: Words) -> dict[str, np.ndarray]:
-    breaks = np.flatnonzero(flat.kinds & BREAK > 0)
-    feeds = breaks[flat.codes[breaks] == ord("\n")]
-    n_feeds = flat.count_in(feeds)
-    starts, ends = _split(flat, feeds)
-    owners = flat.owners_of(starts)
-    again, repeated = _count_repeats(flat, starts, ends, owners)
-    solid = _first_words(words, starts)
-    filled = solid < np.searchsorted(words.starts, ends)
-    _, repeated_filled = _count_repeats(flat, starts[filled], ends[filled], owners[filled])
+    feed = flat.codes == ord("\n")
+    texts, n_feeds = len(flat.lengths), flat.count_in(feeds := find_places(feed))
+    between = _Lines.between(flat, words, feed)
+    lines = between.where(between.ends > between.starts)
+    again = _find_again(flat, lines.starts, lines.ends, lines.owners)
+    lengths, filled = lines.ends - lines.starts, lines.first < lines.after
+    again_filled = again[filled[again]]
     return {
-        "duplicate_lines": _share(again, np.bincount(owners, minlength=len(n_feeds))),
-        "duplicate_line_chars": _share(repeated, flat.lengths),
-        "repeated_line_chars": _share(repeated_filled, flat.lengths - n_feeds),
+        "duplicate_lines": _share(
+            np.bincount(lines.owners[again], minlength=texts), np.bincount(lines.owners, minlength=texts)
+        ),
+        "duplicate_line_chars": _share(np.bincount(lines.owners[again], lengths[again], minlength=texts), flat.lengths),
+        "repeated_line_chars": _share(
+            np.bincount(lines.owners[again_filled], lengths[again_filled], minlength=texts), flat.lengths - n_feeds
+        ),
         "line_feeds": _share(n_feeds, np.diff(words.first)),
-        **_measure_line_ends(flat, words, starts[filled], ends[filled], owners[filled]),
-        **_measure_all_lines(flat, words, breaks),
+        **_measure_line_ends(flat, words, lines.where(filled)),
+        **_measure_all_lines(flat, words, between, feed),
         **_measure_paragraphs(flat, words, feeds),
     }
 
 
-def _first_words(words: Words, starts: np.ndarray) -> np.ndarray:
-    return np.searchsorted(words.starts, starts)
+def _find_again(flat: FlatTexts, starts: np.ndarray, ends: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """Return which of the spans stood before in their text, ascending; they are not empty."""
+    salts = owners.astype(np.uint64) * FACTOR
+    lengths = ends - starts
+    tails = np.minimum(lengths, 8 // flat.codes.itemsize)
+    keys = mix_codes(flat.block_hash.of_spans(ends - tails, tails) + lengths.astype(np.uint64) + salts)
+    maybe, _ = find_repeats(keys)
+    keys = mix_codes(flat.block_hash.of_spans(starts[maybe], lengths[maybe]) + salts[maybe])
+    return maybe[find_later(keys)[0]]
 
 
-def _split(flat: FlatTexts, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return starts and ends of the non-empty pieces of texts between the separators at `places`."""
-    borders = np.sort(np.concatenate([places, flat.ends]), kind="stable")
-    starts = np.append(0, borders[:-1] + 1)
-    filled = borders > starts
-    return starts[filled], borders[filled]
-
-
-def _count_repeats(
-    flat: FlatTexts, starts: np.ndarray, ends: np.ndarray, owners: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many spans stood before in their text, and their characters, each of shape (texts,)."""
-    texts = len(flat.lengths)
-    keys = mix_codes(flat.hash.of_spans(starts, ends) + owners.astype(np.uint64) * FACTOR)
-    again = np.flatnonzero(find_first_equal(keys) != np.arange(len(keys)))
-    lengths = (ends - starts)[again]
-    return np.bincount(owners[again], minlength=texts), np.bincount(owners[again], lengths, minlength=texts)
-
-
-def _measure_line_ends(
-    flat: FlatTexts, words: Words, starts: np.ndarray, ends: np.ndarray, owners: np.ndarray
-) -> dict[str, np.ndarray]:
+def _measure_line_ends(flat: FlatTexts, words: Words, lines: _Lines) -> dict[str, np.ndarray]:
     """Measure the non-blank lines between line feeds."""
     texts = len(flat.lengths)
-    lines = np.bincount(owners, minlength=texts)
-    last_word = np.searchsorted(words.starts, ends) - 1
-    last = words.ends[last_word] - 1
-    mark = flat.codes[last]
-    terminal = np.isin(mark, [ord(letter) for letter in ".!?\"'"]) & ~_ends_in_ellipsis(flat, last)
-    enough = last_word - _first_words(words, starts) >= 2
-    mentions = np.zeros(len(starts), dtype=bool)
-    mentions[np.searchsorted(ends, _find_javascript(flat))] = True
-    stopped = (flat.kinds[ends - 1] & STOP > 0) & (flat.codes[ends - 1] != ord("…"))
+    n_lines = np.bincount(lines.owners, minlength=texts)
+    last = words.ends[lines.after - 1] - 1
+    terminal = (flat.kinds[last] & STOP > 0) & (flat.codes[last] < 0x80)
+    terminal |= flat.are(last, '"') | flat.are(last, "'")
+    terminal &= ~_ends_in_ellipsis(flat, last)
+    enough = lines.after - lines.first >= 3
+    mentions = np.zeros(len(last), dtype=bool)
+    mentions[np.searchsorted(lines.ends, _find_javascript(flat))] = True
+    stopped = (flat.kinds[lines.ends - 1] & STOP > 0) & ~flat.are(lines.ends - 1, "…")
 
     def share(lines_with: np.ndarray) -> np.ndarray:
-        return _share(np.bincount(owners[lines_with], minlength=texts), lines)
+        return _share(np.bincount(lines.owners[lines_with], minlength=texts), n_lines)
 
     return {
         "kept_lines": share(terminal & enough & ~mentions),
         "stopped_lines": share(stopped),
-        "short_lines": share(ends - starts <= 30),
+        "short_lines": share(lines.ends - lines.starts <= 30),
     }
 
 
 def _find_javascript(flat: FlatTexts) -> np.ndarray:
-    places = np.flatnonzero((flat.codes == ord("j")) | (flat.codes == ord("J")))
+    places = find_places(flat.codes | flat.codes.dtype.type(32) == ord("j"))
     for offset, letter in enumerate("avascript", start=1):
         places = places[places + offset < len(flat.codes)]
-        places = places[(flat.codes[places + offset] | np.uint32(32)) == ord(letter)]
+        places = places[flat.codes[places + offset] | flat.codes.dtype.type(32) == ord(letter)]
     return places
 
 
 def _ends_in_ellipsis(flat: FlatTexts, last: np.ndarray) -> np.ndarray:
-    dots = flat.codes[last] == ord(".")
+    dots = flat.are(last, ".")
     for offset in (1, 2):
-        dots &= flat.codes[np.maximum(last - offset, 0)] == ord(".")
-    return dots | (flat.codes[last] == ord("…"))
+        dots &= flat.are(np.maximum(last - offset, 0), ".")
+    return dots | flat.are(last, "…")
 
 
-def _measure_all_lines(flat: FlatTexts, words: Words, breaks: np.ndarray) -> dict[str, np.ndarray]:
-    """Measure the lines, blank ones included, between any of Unicode's line ends; CR LF is one."""
-    pair = (flat.codes[breaks] == ord("\r")) & (flat.codes[breaks + 1] == ord("\n"))
-    borders = np.sort(np.concatenate([breaks[~pair], flat.ends]), kind="stable")
-    starts = np.append(0, borders[:-1] + 1)
-    exists = (borders > starts) | (borders < flat.ends[flat.owners_of(borders)])  # no line after the last line end
-    starts, ends = starts[exists], borders[exists]
-    owners, texts = flat.owners_of(ends), len(flat.lengths)
-    first, after = _first_words(words, starts), np.searchsorted(words.starts, ends)
-    filled = np.flatnonzero(first < after)
-    opening = flat.codes[words.starts[first[filled]]]
-    bullet = filled[(opening == ord("-")) | (opening == ord("•"))]
-    trailing = filled[_ends_in_ellipsis(flat, words.ends[after[filled] - 1] - 1)]
-    lines = np.bincount(owners, minlength=texts)
+def _measure_all_lines(flat: FlatTexts, words: Words, lines: _Lines, feed: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure the lines, blank ones included, between any of Unicode's line ends; CR LF is one.
+
+    `lines`: those between line feeds, which are marked in `feed`; most texts have no others.
+    """
+    breaks = flat.kinds & BREAK > 0
+    breaks[:-1] &= ~((flat.codes[:-1] == ord("\r")) & feed[1:])
+    if not np.array_equal(breaks, feed):
+        lines = _Lines.between(flat, words, breaks)
+    lines = lines.where((lines.ends > lines.starts) | (lines.ends < flat.ends[lines.owners]))  # none after the last end
+    texts, filled = len(flat.lengths), np.flatnonzero(lines.first < lines.after)
+    opening = words.starts[lines.first[filled]]
+    bullet = filled[flat.are(opening, "-") | flat.are(opening, "•")]
+    trailing = filled[_ends_in_ellipsis(flat, words.ends[lines.after[filled] - 1] - 1)]
+    n_lines = np.bincount(lines.owners, minlength=texts)
     return {
-        "bullet_lines": _share(np.bincount(owners[bullet], minlength=texts), lines),
-        "ellipsis_lines": _share(np.bincount(owners[trailing], minlength=texts), lines),
+        "bullet_lines": _share(np.bincount(lines.owners[bullet], minlength=texts), n_lines),
+        "ellipsis_lines": _share(np.bincount(lines.owners[trailing], minlength=texts), n_lines),
     }
 
 
@@ -236,105 +270,121 @@ def _measure_paragraphs(flat: FlatTexts, words: Words, feeds: np.ndarray) -> dic
     """Measure what lies between runs of two line feeds or more, whitespace around the text left out."""
     filled = np.flatnonzero(np.diff(words.first))
     begin, finish = words.starts[words.first[filled]], words.ends[words.first[filled + 1] - 1]
-    run = np.flatnonzero(np.diff(feeds, prepend=-2) != 1)
-    length = np.diff(np.append(run, len(feeds)))
-    gap, size = feeds[run][length > 1], length[length > 1]
+    gap, size = find_sequences(feeds)
+    gap, size = gap[size > 1], size[size > 1]
     place = np.searchsorted(begin, gap) - 1
     inner = (place >= 0) & (gap < finish[np.maximum(place, 0)]) if len(begin) else np.zeros(len(gap), dtype=bool)
     starts = np.sort(np.concatenate([begin, (gap + size)[inner]]))
     ends = np.sort(np.concatenate([finish, gap[inner]]))
     owners, texts = flat.owners_of(starts), len(flat.lengths)
-    again, chars = _count_repeats(flat, starts, ends, owners)
+    again = _find_again(flat, starts, ends, owners)
+    chars = np.bincount(owners[again], (ends - starts)[again], minlength=texts)
     return {
-        "duplicate_paragraphs": _share(again, np.bincount(owners, minlength=texts)),
+        "duplicate_paragraphs": _share(
+            np.bincount(owners[again], minlength=texts), np.bincount(owners, minlength=texts)
+        ),
         "duplicate_paragraph_chars": _share(chars, flat.lengths),
     }
 
 
+# ---- n-grams
+
+
 def _measure_ngrams(flat: FlatTexts, words: Words, hashes: np.ndarray) -> dict[str, np.ndarray]:
     """Measure n-grams of rising n; only where an n-gram and the next one repeat can the longer one repeat."""
-    salted = hashes + words.owners.astype(np.uint64) * FACTOR
-    rolling = RollingHash.of(salted)  # n-grams of different texts differ
-    sizes = np.append(0, np.cumsum(words.lengths))
-    places = np.flatnonzero(words.owners[1:] == words.owners[:-1])
-    repeats = np.zeros(len(words.starts) + 1, dtype=bool)
+    salts = np.arange(len(flat.lengths), dtype=np.uint64) * FACTOR
+    salted = hashes + np.repeat(salts, np.diff(words.first))  # n-grams of different texts differ
+    keys = mix_codes(salted[:-1] * FACTOR + salted[1:])
+    places = np.arange(len(keys))
+
+    def go_on(places: np.ndarray, keys: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        following = np.flatnonzero(places[1:] == places[:-1] + 1)
+        places = places[following]
+        return places, mix_codes(keys[following] * FACTOR + salted[places + n])
+
     measures = {}
-    grams = mix_codes(salted[:-1] * FACTOR + salted[1:])[places]
-    for n in range(TOP_NGRAMS[0], DUPLICATE_NGRAMS[-1] + 1):
-        grams = rolling.of_spans(places, places + n) if n > TOP_NGRAMS[0] else grams
-        first = find_first_equal(grams)
-        counts = np.bincount(first, minlength=len(first))
-        if n in TOP_NGRAMS:
-            leaders = np.flatnonzero(counts > 1)
-            chars = _top_ngram_chars(words, sizes, places[leaders], counts[leaders], n)
-            measures[f"top_{n}_gram"] = _share(chars, flat.lengths)
-        else:
-            chars = _duplicate_chars(words, sizes, places, first, counts, n)
-            measures[f"duplicate_{n}_grams"] = _share(chars, flat.lengths)
-        repeats[:] = False
-        places = places[counts[first] > 1]
-        repeats[places] = True
-        places = places[repeats[places + 1]]
+    for n in TOP_NGRAMS:
+        repeats, first = find_repeats(keys)
+        places, keys = places[repeats], keys[repeats]
+        measures[f"top_{n}_gram"] = _share(_top_ngram_chars(words, places, first, n), flat.lengths)
+        places, keys = go_on(places, keys, n)
+    grams = []
+    for n in DUPLICATE_NGRAMS:
+        grams.append((places, keys))
+        places, keys = go_on(places, keys, n)
+    for n, chars in zip(DUPLICATE_NGRAMS, _duplicate_chars(words, grams), strict=True):
+        measures[f"duplicate_{n}_grams"] = _share(chars, flat.lengths)
     return measures
 
 
-def _top_ngram_chars(words: Words, sizes: np.ndarray, places: np.ndarray, counts: np.ndarray, n: int) -> np.ndarray:
+def _top_ngram_chars(words: Words, places: np.ndarray, first: np.ndarray, n: int) -> np.ndarray:
     """Return count · length of each text's commonest n-gram, of equally common ones the first.
 
-    `places`, `counts`: where each n-gram that repeats first stands, and how often; without one, a text's first counts.
+    `places`, `first`: where the n-grams that repeat stand, and which of them is each one's first; where a text has
+    none, its first n-gram counts.
     """
-    texts = len(words.first) - 1
+    texts, sizes = len(words.first) - 1, words.sizes
     long_enough = np.flatnonzero(np.diff(words.first) >= n)
     chars = np.zeros(texts)
     start = words.first[long_enough]
     chars[long_enough] = sizes[start + n] - sizes[start] + n - 1
-    order = np.lexsort((places, -counts, words.owners[places]))
-    owners = words.owners[places[order]]
-    best = order[np.diff(owners, prepend=-1) > 0]
-    start = places[best]
-    chars[words.owners[start]] = counts[best] * (sizes[start + n] - sizes[start] + n - 1)
+    counts = np.bincount(first, minlength=len(first))
+    leaders = np.flatnonzero(counts)
+    if len(leaders):
+        counts, places = counts[leaders], places[leaders]
+        owners = words.owners[places]
+        begins = np.flatnonzero(np.diff(owners, prepend=-1))
+        # one number tells the higher count, then the earlier place
+        best = np.maximum.reduceat((counts << 32) - places, begins)
+        count = -(-best >> 32)
+        start = (count << 32) - best
+        chars[owners[begins]] = count * (sizes[start + n] - sizes[start] + n - 1)
     return chars
 
 
-def _duplicate_chars(
-    words: Words, sizes: np.ndarray, places: np.ndarray, first: np.ndarray, counts: np.ndarray, n: int
-) -> np.ndarray:
+def _duplicate_chars(words: Words, grams: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Return the characters of n-grams that were read before, when after each one the reading goes on behind it.
 
-    In a run of places that all stood before, every n-th is read: the run's words up to behind the last one read. That
-    is exact unless the reading jumps over the start of the next run or over the first stand of a repeated n-gram; such
-    texts are read place by place.
+    `grams`: for each n of DUPLICATE_NGRAMS where the n-grams stand that may repeat, and their keys; the result's shape
+    is (len(grams), texts). In a run of places that all stood before, every n-th is read: the run's words up to behind
+    the last one read. That is exact unless the reading jumps over the start of the next run or over the first stand of
+    a repeated n-gram; such texts are read place by place.
     """
-    texts = len(words.first) - 1
-    later = np.flatnonzero(first != np.arange(len(first)))
-    if not len(later):
-        return np.zeros(texts)
-    stood = places[later]
-    begins = np.flatnonzero(np.diff(stood, prepend=-2) != 1)
-    starts, ends = stood[begins], stood[np.append(begins[1:], len(stood)) - 1] + 1
-    behind = starts + -(-(ends - starts) // n) * n
-    leaders = places[(counts > 1) & (first == np.arange(len(first)))]
+    texts, sizes = len(words.first) - 1, words.sizes
+    stride = len(words.starts) + 2 * DUPLICATE_NGRAMS[-1]  # the places of all n in one row, with a gap between
+    places = np.concatenate([places + stride * row for row, (places, _) in enumerate(grams)])
+    repeats, first = find_repeats(np.concatenate([keys for _, keys in grams]))
+    places = places[repeats]
+    is_later = first != np.arange(len(first))
+    starts, lengths = find_sequences(places[is_later])
+    rows = starts // stride
+    n = rows + DUPLICATE_NGRAMS[0]
+    ends, behind = starts + lengths, starts + -(-lengths // n) * n
+    leaders = places[~is_later]
     jumped = np.searchsorted(leaders, behind) > np.searchsorted(leaders, ends)
     jumped[:-1] |= behind[:-1] > starts[1:]
-    chars = np.bincount(words.owners[starts], sizes[behind] - sizes[starts], minlength=texts)
-    if not jumped.any():
-        return chars
-    owners = words.owners[places]
-    for text in np.unique(words.owners[starts[jumped]]).tolist():
-        low, high = np.searchsorted(owners, [text, text + 1])
-        chars[text] = _read_in_turn(places[low:high].tolist(), first[low:high].tolist(), sizes, n)
-    return chars
+    owners = rows * texts + words.owners[starts - rows * stride]
+    chars = np.bincount(owners, sizes[behind - rows * stride] - sizes[starts - rows * stride], len(grams) * texts)
+    if jumped.any():
+        rows, places = np.divmod(places, stride)
+        groups = rows * texts + words.owners[places]
+        for group in np.unique(owners[jumped]).tolist():
+            low, high = np.searchsorted(groups, [group, group + 1])
+            n = DUPLICATE_NGRAMS[group // texts]
+            chars[group] = _read_in_turn(places[low:high].tolist(), first[low:high].tolist(), sizes, n)
+    return chars.reshape(len(grams), texts)
 
 
 def _read_in_turn(places: list[int], grams: list[int], sizes: np.ndarray, n: int) -> int:
-    seen, behind, chars = set(), 0, 0
-    for place, gram in zip(places, grams, strict=True):
-        if place < behind:
-            continue
-        if gram in seen:
-            behind = place + n
-            chars += int(sizes[behind] - sizes[place])
-        seen.add(gram)
+    seen, at, chars = set(), 0, 0
+    while at < len(places):
+        if grams[at] in seen:
+            behind = places[at] + n
+            chars += int(sizes[behind] - sizes[places[at]])
+            at = bisect_left(places, behind, at + 1)
+        else:
+            seen.add(grams[at])
+            at += 1
     return chars
 
 

@@ -25,9 +25,11 @@ from synth_assets.discriminators.flat_texts import (
     FlatTexts,
     RollingHash,
     Words,
-    chunk_texts,
-    find_first_equal,
+    find_later,
+    find_places,
+    find_sequences,
     mix_codes,
+    read_texts,
 )
 from synth_assets.discriminators.forms import BOILERPLATE, DAMAGE, FORMS, MARKUP, PLACEHOLDER
 from synth_assets.discriminators.protocol import verdicts_of
@@ -211,23 +213,21 @@ def _find_repeated_lines(texts: pl.Series, most: float) -> pl.DataFrame:
 def _count_traits(texts: pl.Series, most_top_bigram: float) -> pl.DataFrame:
     """Return the _TRAITS of texts that are found by counting: repeated_words, loops, letter runs, symbols."""
     found = [pl.DataFrame(schema=_TRAITS)]
-    for start, stop in chunk_texts(texts):
-        flat = FlatTexts.of(texts[start:stop])
+    for rows, flat in read_texts(texts):
         words = Words.of(flat, flat.kinds & WORD > 0)
-        keys = flat.folded_hash.of_spans(words.starts, words.ends) + words.owners.astype(np.uint64) * FACTOR
-        pairs = np.flatnonzero(words.owners[1:] == words.owners[:-1])
-        first = find_first_equal(mix_codes(keys[:-1] * FACTOR + keys[1:])[pairs])
-        again = np.flatnonzero(first != np.arange(len(first)))
-        leaders, times = np.unique(first[again], return_counts=True)
-        repeating = np.unique(words.owners[pairs[leaders]])  # all other texts hold no loop and no sentence twice
+        keys = flat.folded_block_hash.of_spans(words.starts, words.lengths) + words.owners.astype(np.uint64) * FACTOR
+        _, first = find_later(mix_codes(keys[:-1] * FACTOR + keys[1:]))  # pairs of words of two texts are unique
+        leaders, times = np.unique(first, return_counts=True)
+        repeating = np.unique(words.owners[leaders])  # all other texts hold no loop and no sentence twice
         some = np.flatnonzero(np.isin(words.owners, repeating, kind="table")) if len(repeating) else repeating
         traits = [
-            _find_top_bigrams(flat, words, pairs[leaders], times, most_top_bigram),
+            _find_top_bigrams(flat, words, leaders, times, most_top_bigram),
             *(_find_loops(flat, words, keys, some) if len(some) else ()),
             _find_letter_runs(flat),
             _find_symbols(flat, words),
         ]
-        found += [trait.with_columns(pl.col("row") + start) for trait in traits]
+        places = pl.Series(rows, dtype=pl.UInt32)
+        found += [trait.with_columns(row=places.gather(trait["row"])) for trait in traits if len(trait)]
     return pl.concat(found)
 
 
@@ -255,7 +255,7 @@ def _find_loops(flat: FlatTexts, words: Words, keys: np.ndarray, some: np.ndarra
     lettered = np.append(0, np.cumsum(kinds & ALPHA > 0))
     loops = []
     for period in range(1, min(_LONGEST_PERIOD, len(keys) - 1) + 1):
-        begin, length = _runs(keys[period:] == keys[:-period])
+        begin, length = find_sequences(np.flatnonzero(keys[period:] == keys[:-period]))
         least = np.full(len(begin), period if period > 3 else 2 * period)
         if period == 1:
             least += ends[begin] - starts[begin] < 4
@@ -271,34 +271,24 @@ def _find_loops(flat: FlatTexts, words: Words, keys: np.ndarray, some: np.ndarra
     end = np.append(begin[1:], len(keys))
     long = lettered[end] - lettered[begin] >= _LEAST_SENTENCE
     begin, end = begin[long], end[long]
-    again = np.flatnonzero(find_first_equal(RollingHash.of(keys).of_spans(begin, end)) != np.arange(len(begin)))
+    again, _ = find_later(RollingHash.of(keys).of_spans(begin, end))
     repeated = _traits(np.unique(owners[begin[again]]), "loop", "repeated_sentence")
     return [pl.concat(loops).unique("row", keep="first", maintain_order=True), repeated]
 
 
 def _find_letter_runs(flat: FlatTexts) -> pl.DataFrame:
     """Return the texts with _LEAST_RUN equal letters in a row, in scripts where a letter is no word."""
-    same = np.flatnonzero(flat.folded[1:] == flat.folded[:-1])
-    same = same[flat.kinds[same] & (ALPHA | SINGLE) == ALPHA]
-    begin = np.flatnonzero(np.diff(same, prepend=-2) != 1)
-    length = np.diff(np.append(begin, len(same))) + 1
-    long = length >= _LEAST_RUN
-    traits = _traits(flat.owners_of(same[begin[long]]), "loop", "letter_run", times=length[long])
+    letters = flat.kinds[:-1] & (ALPHA | SINGLE) == ALPHA
+    begin, repeats = find_sequences(find_places((flat.folded[1:] == flat.folded[:-1]) & letters))
+    long = repeats >= _LEAST_RUN - 1
+    traits = _traits(flat.owners_of(begin[long]), "loop", "letter_run", times=repeats[long] + 1)
     return traits.unique("row", keep="first", maintain_order=True)
 
 
 def _find_symbols(flat: FlatTexts, words: Words) -> pl.DataFrame:
     """Return the texts of which more than half are symbols and punctuation, whitespace aside."""
-    marks = np.append(0, np.cumsum(flat.kinds & (SPACE | SOLID) == 0, dtype=np.int64))
-    symbols = marks[flat.ends] - marks[flat.starts]
+    symbols = flat.count_in(find_places(flat.kinds & (SPACE | SOLID) == 0))
     told = symbols + words.sum_in_texts(words.lengths)
     share = symbols / np.maximum(told, 1)
     rows = np.flatnonzero((told >= _LEAST_SYMBOLS) & (share > 0.5))
     return _traits(rows, "symbols", "symbols", share=share[rows])
-
-
-def _runs(marked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where runs of marked places begin and how long each is."""
-    places = np.flatnonzero(marked)
-    begin = np.flatnonzero(np.diff(places, prepend=-2) != 1)
-    return places[begin], np.diff(np.append(begin, len(places)))

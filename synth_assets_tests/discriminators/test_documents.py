@@ -141,6 +141,19 @@ def test_a_long_column_is_measured_like_its_parts() -> None:
     assert measured.equals(pl.concat([measure_documents(texts[:4])] * 700))
 
 
+MANY_LETTERS = " ".join(chr(code) * 3 for code in range(0x400, 0x4B0))  # more than a byte can number
+
+
+@pytest.mark.parametrize("neighbor", ["plain", "… é •", MANY_LETTERS])
+def test_measures_do_not_depend_on_which_characters_other_texts_have(neighbor: str) -> None:
+    texts = [PROSE, f"• {PROSE}…\n" * 3, f"“{' '.join(STOP_WORDS)}… 好好 ๑a 12\u2028…”"]
+    together = measure_documents(pl.Series([*texts, neighbor]))
+    assert together[:3].rows() == [tuple(measure(text).values()) for text in texts]
+    assert measure_documents(pl.Series([f"{neighbor} {' '.join(STOP_WORDS)} …"]))["stop_words"].item() == len(
+        STOP_WORDS
+    )
+
+
 def test_no_texts_have_no_measures_but_all_columns() -> None:
     assert measure_documents(pl.Series([], dtype=pl.String)).columns == measure_documents(pl.Series(["x"])).columns
 
