@@ -2,13 +2,15 @@
 ---
 description: >
   What became of every row of a round, step by step: real rows from the files to the corpus, completions through the
-  discriminators and the review to the corpus, reserve rows that replaced rejects. A step lets rows out, rejects them
-  or holds them back, with one reason each; what no reason accounts for stands as `unexplained`.
+  discriminators and the review to the corpus, reserve rows that replaced rejects, what reviewers made of rejects. A
+  step lets rows out, rejects them or holds them back, with one reason each; what no reason accounts for stands as
+  `unexplained`.
 partitioned: dataset_round
 columns:
-  flow: {description: "real (seed rows), synthetic (completions) or reserve (survivors above the target)."}
+  flow:
+    description: "real (seed rows), synthetic (completions), reserve (survivors above the target), edited (by people)."
   step: {description: Number of the step in its flow.}
-  stage: {description: "Where it happens: reading, seeds, cascade, filtered, review or mix."}
+  stage: {description: "Where it happens: reading, seeds, cascade, filtered, review, edit or mix."}
   reason:
     description: "Why rows stop here: a reject code, a discriminator, a split, or unexplained."
     tests: [not_null]
@@ -79,6 +81,16 @@ survivor_fates AS (
     LEFT JOIN resolved USING (example_id)
 ),
 
+edits AS (
+    SELECT example_id, state, reason FROM review_outcome__edits WHERE dataset = $dataset AND round = $round
+),
+
+failed_edits AS (
+    SELECT example_id, discriminator
+    FROM review_outcome__edited_verdicts
+    WHERE dataset = $dataset AND round = $round AND NOT passed
+),
+
 starts AS (
     SELECT
         'real' AS flow,
@@ -88,6 +100,8 @@ starts AS (
     SELECT 'synthetic', count(*) FROM made
     UNION ALL
     SELECT 'reserve', count(*) FILTER (state = 'reserve') FROM survivors
+    UNION ALL
+    SELECT 'edited', count(*) FROM edits
 ),
 
 losses AS (
@@ -167,6 +181,29 @@ losses AS (
     FROM survivor_fates
     WHERE (SELECT yes FROM is_decided)
     GROUP BY state
+
+    UNION ALL
+    SELECT 'edited', 10, 'edit', reason, count(*), 0
+    FROM edits
+    WHERE state = 'aside'
+    GROUP BY reason
+
+    UNION ALL
+    SELECT 'edited', 20, 'cascade', discriminator, count(*), 0
+    FROM failed_edits
+    GROUP BY discriminator
+
+    UNION ALL
+    SELECT 'edited', 29, 'cascade', 'unexplained', count(*), 0
+    FROM edits
+    ANTI JOIN failed_edits USING (example_id)
+    WHERE state = 'rejected'
+
+    UNION ALL
+    SELECT 'edited', 30, 'mix', 'not_taken', 0, count(*)
+    FROM edits
+    ANTI JOIN mixed USING (example_id)
+    WHERE state = 'accepted' AND (SELECT yes FROM is_decided)
 ),
 
 -- Each step starts with what all steps before it left over.

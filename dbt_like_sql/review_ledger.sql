@@ -2,7 +2,8 @@
 ---
 description: >
   The review of every round: how much was planned and done, the defects found, the bound on the defect rate that
-  follows, and the hours it took for 1,000 examples. `open` rounds are generated and not decided yet.
+  follows, and the hours it took for 1,000 examples. `open` rounds are generated and not decided yet. Control items
+  that are mixed into a review are no rows of the batch: they take time and are counted nowhere else.
 partitioned: dataset
 columns:
   round: {description: Round., tests: [unique, not_null]}
@@ -19,7 +20,7 @@ columns:
   certified: {description: Whether the bound is below the tolerated rate; never by automated review.}
   automated: {description: Whether a model decided instead of people.}
   agreement: {description: Agreement between reviewers; null where no example was reviewed twice.}
-  reviewer_minutes: {description: Minutes of reviewing as measured.}
+  reviewer_minutes: {description: "Minutes of reviewing as measured, on control items too."}
   hours_per_thousand: {description: "Reviewer hours for 1,000 kept examples."}
 tests:
   - {name: automated_review_certifies_nothing, expression: NOT (automated AND certified)}
@@ -39,7 +40,7 @@ batches AS (
 samples AS (
     SELECT round, count(*) AS planned
     FROM review_sample
-    WHERE dataset = $dataset
+    WHERE dataset = $dataset AND part IN ('random', 'risk')
     GROUP BY round
 ),
 

@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from synth_assets.errors import SynthError
 from synth_assets.project import Project
+from synth_assets.review.controls import read_controls, shown_items
 from synth_assets.review.decisions import DecisionStore, export_sample, import_decisions
 from synth_assets.review.label_studio import export_label_studio, import_label_studio
 
@@ -53,8 +54,7 @@ def review_at_prompt(console: Console, project: Project, dataset: str, round_: s
 
 def export_items(project: Project, dataset: str, round_: str, path: Path) -> int:
     """Write the sample with its content to a .csv or .jsonl for reviewing elsewhere; return the number of items."""
-    sample = project.lake.read("review_sample", dataset, round_)
-    content = project.lake.read("filtered", dataset, round_)
+    sample, content = _read_items(project, dataset, round_)
     if path.suffix == ".json":
         export_label_studio(sample, content, path, DecisionStore(project.ops_url).effective(dataset, round_))
     else:
@@ -74,14 +74,19 @@ def import_items(console: Console, project: Project, dataset: str, round_: str, 
 
 
 def _open_items(project: Project, store: DecisionStore, dataset: str, round_: str, reviewer: str) -> pl.DataFrame:
-    sample = project.lake.read("review_sample", dataset, round_).sort("priority")
+    sample, content = _read_items(project, dataset, round_)
     mine = store.effective(dataset, round_).filter((pl.col("reviewer") == reviewer) & (pl.col("decision") != "skip"))[
         "example_id"
     ]
-    content = project.lake.read("filtered", dataset, round_).drop("stratum", "generator_id", "prompt_id")
-    return sample.filter(~pl.col("example_id").is_in(mine.implode())).join(
-        content, on="example_id", maintain_order="left"
-    )
+    waiting = sample.sort("priority").filter(~pl.col("example_id").is_in(mine.implode()))
+    return waiting.select("example_id", "stratum").join(content, on="example_id", maintain_order="left")
+
+
+def _read_items(project: Project, dataset: str, round_: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the sample, and what may be seen of its items."""
+    version = project.lake.require("review_sample", dataset, round_)
+    spec, rows = project.spec(dataset), project.lake.read("filtered", dataset, round_)
+    return version.read(), shown_items(rows, read_controls(version, spec), spec)
 
 
 def _ask(console: Console) -> str:

@@ -130,7 +130,7 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     seeds = drop_quarantined_seeds(seeds_version.read(), quarantine)
     train = seeds.filter(pl.col("split") == TRAIN)
     root, allowance = platform.project.root, Allowance.of(spec)
-    known = _known_before(lake, spec, seeds, root, round_, quarantine)
+    known = known_before(lake, spec, seeds, root, round_, quarantine)
     with ExitStack() as stack:
         with ThreadPoolExecutor(1) as beside:
             building = beside.submit(Cascade.build, spec, known)  # while a language model loads
@@ -209,7 +209,7 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
     shards.remove()
 
 
-def _known_before(
+def known_before(
     lake: Lake, spec: DatasetSpec, seeds: pl.DataFrame, root: Path, round_: str, quarantine: pl.DataFrame
 ) -> Known:
     """Return what the discriminators of a round may learn from: its seeds and everything of the rounds before it."""

@@ -13,10 +13,12 @@ import polars as pl
 
 from synth_assets.errors import GateError
 from synth_assets.mixing.selection import describe_strata
-from synth_assets.provenance.ledger import ACCEPT, accepted_rounds
+from synth_assets.provenance.ledger import accepted_rounds, read_edits
 from synth_assets.provenance.licenses import GeneratorTerms, Terms, combine_terms
 from synth_assets.provenance.quarantine import match_quarantine
 from synth_assets.records import REAL, RELEASABLE, SYNTHETIC, TRAIN
+from synth_assets.review.decisions import ACCEPT
+from synth_assets.review.fixes import FIX_COLUMNS
 from synth_assets.spec import MAX_SHARE, MIN_SHARE, UNKNOWN_LICENSE, DatasetSpec
 from synth_assets.store import Lake, Version
 
@@ -35,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class RoundEvidence:
-    """What one accepted round left in the lake."""
+    """What one accepted round left in the lake; lineage: of its candidates and of what reviewers made of them."""
 
     round: str
     settings: dict[str, object]
@@ -46,6 +48,7 @@ class RoundEvidence:
     contract: Version | None
     lineage: pl.DataFrame
     members: pl.DataFrame
+    edits: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,6 @@ class Evidence:
     current_decision: str | None
     quarantine: pl.DataFrame
     registry: tuple[GeneratorTerms, ...]
-    reviewers: pl.DataFrame
 
 
 def gather_evidence(
@@ -74,13 +76,6 @@ def gather_evidence(
     """Read from the lake what the gates need for a corpus (RELEASE_COLUMNS and the released fields)."""
     rounds = tuple(_gather_round(lake, spec, name) for name in accepted_rounds(lake, spec.name, round_))
     outcome = lake.current("review_outcome", spec.name, round_)
-    decisions = [
-        lake.require("review_outcome", spec.name, r.round)
-        .read("decisions")
-        .select("reviewer")
-        .with_columns(round=pl.lit(r.round))
-        for r in rounds
-    ]
     return Evidence(
         spec=spec,
         round=round_,
@@ -90,9 +85,6 @@ def gather_evidence(
         current_decision=outcome.read()["decision"].item() if outcome else None,
         quarantine=quarantine,
         registry=registry,
-        reviewers=pl.concat(decisions)
-        if decisions
-        else pl.DataFrame(schema={"reviewer": pl.String, "round": pl.String}),
     )
 
 
@@ -101,17 +93,23 @@ def _gather_round(lake: Lake, spec: DatasetSpec, round_: str) -> RoundEvidence:
     candidates = lake.require("candidates", spec.name, round_)
     contract = lake.partition_path("quality_contract", spec.name) / str(settings["contract_digest"])
     sample = lake.current("review_sample", spec.name, round_)
-    lineage = candidates.scan().select("example_id", "generator_id", "prompt_id", "prompted_by", "trained_on", "seed")
+    outcome = lake.require("review_outcome", spec.name, round_)
+    told = ("example_id", "generator_id", "prompt_id", "prompted_by", "trained_on", "seed")
+    made = [candidates.scan().select(told)]
+    edits = read_edits(outcome)
+    if edits.height:
+        made.append(outcome.scan("edited").select(told))
     return RoundEvidence(
         round=round_,
         settings=settings,
-        outcome=lake.read("review_outcome", spec.name, round_).row(0, named=True),
+        outcome=outcome.read().row(0, named=True),
         sampled_from=sample.meta.get("filtered_digest") if sample else None,
         candidates=candidates,
         filtered_digest=lake.require("filtered", spec.name, round_).digest,
         contract=lake.version("quality_contract", spec.name, None, contract.name) if contract.exists() else None,
-        lineage=lineage.collect(),
+        lineage=pl.concat(made).collect(),
         members=candidates.read("members"),
+        edits=edits,
     )
 
 
@@ -266,21 +264,20 @@ def check_sealed(evidence: Evidence) -> Finding:
 
 
 def check_quarantine(evidence: Evidence) -> Finding:
-    """No recalled model, prompt, seed, example or reviewer has touched a row of the corpus."""
-    touched = evidence.corpus.filter(match_quarantine(evidence.corpus, evidence.quarantine))
+    """No recalled model, prompt, seed, example or reviewer has touched a row of the corpus, nor what it was made of."""
+    corpus, recalls = evidence.corpus, evidence.quarantine
+    touched = corpus.filter(match_quarantine(corpus, recalls))
     if not touched.is_empty():
         return _fail("quarantine", touched, "recalled rows are in the corpus; materialize it again")
-    recalled = evidence.quarantine.filter(pl.col("kind") == "reviewer")["value"]
-    used = evidence.reviewers.filter(pl.col("reviewer").is_in(recalled.implode()))
-    if not used.is_empty():
-        rounds = ", ".join(used["round"].unique().sort())
-        return Finding(
-            "quarantine",
-            False,
-            f"decisions of a recalled reviewer stand in {rounds}; review those rounds again",
-            used.height,
-        )
-    return Finding("quarantine", True, f"{evidence.quarantine.height} recall(s) in force, none touches a row")
+    edits = pl.concat([pl.DataFrame(schema=FIX_COLUMNS), *(r.edits for r in evidence.rounds)])
+    values = {kind: recalls.filter(pl.col("kind") == kind)["value"].implode() for kind in ("example", "reviewer")}
+    recalled = edits.filter(
+        pl.col("reviewer").is_in(values["reviewer"]) | pl.col("original_id").is_in(values["example"])
+    )
+    fixes = corpus.join(recalled, on="example_id", how="semi")
+    if not fixes.is_empty():
+        return _fail("quarantine", fixes, "rows that a recalled reviewer edited, or edits of recalled rows, are in it")
+    return Finding("quarantine", True, f"{recalls.height} recall(s) in force, none touches a row")
 
 
 def check_license(evidence: Evidence) -> Finding:
@@ -311,7 +308,7 @@ def check_review(evidence: Evidence, *, for_release: bool) -> Finding:
     present = set(evidence.corpus["round"].drop_nulls().to_list())
     foreign = sorted(present - set(rounds))
     if foreign:
-        return Finding("review", False, f"rows of rounds without an accepted review: {', '.join(foreign)}")
+        return Finding("review", False, f"rows of rounds without a standing accepted review: {', '.join(foreign)}")
     for r in evidence.rounds:
         if r.sampled_from is not None and r.sampled_from != r.filtered_digest:
             return Finding(

@@ -13,8 +13,8 @@ KINDS = ("model", "prompt", "seed", "example", "reviewer")
 def match_quarantine(rows: pl.DataFrame, quarantine: pl.DataFrame) -> pl.Series:
     """Return for each row whether an active entry (columns kind, value) touches it.
 
-    `rows` has example_id, content_id and, for synthetic rows, generator_id, prompt_id and prompted_by or seed_ids.
-    A seed touches its own row and every row it was an exemplar of.
+    `rows` has example_id, content_id and, for synthetic rows, generator_id, prompt_id, prompted_by or seed_ids, and
+    optionally parents. A seed touches its own row and every row it was an exemplar of, an example those made of it.
     """
     values = {kind: quarantine.filter(pl.col("kind") == kind)["value"].to_list() for kind in KINDS}
     exemplars = "prompted_by" if "prompted_by" in rows.columns else "seed_ids"
@@ -25,6 +25,8 @@ def match_quarantine(rows: pl.DataFrame, quarantine: pl.DataFrame) -> pl.Series:
         pl.col("content_id").is_in(values["example"]),
         pl.col(exemplars).list.eval(pl.element().is_in(values["seed"])).list.any(),
     )
+    if "parents" in rows.columns:
+        touched |= pl.col("parents").list.eval(pl.element().is_in(values["example"])).list.any()
     return rows.select(touched.fill_null(False).alias("quarantined")).to_series()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import polars as pl
@@ -56,6 +56,12 @@ class CorrectedRate:
     rate: float
     low: float
     high: float
+
+
+def tabulate_correction(corrected: CorrectedRate | None) -> pl.DataFrame:
+    """Return a corrected rate as a row of its fields, no row for None."""
+    schema = pl.Schema(dict.fromkeys(("apparent", "rate", "low", "high"), pl.Float64))
+    return pl.DataFrame([asdict(corrected)] if corrected else [], schema=schema)
 
 
 # ---- against gold

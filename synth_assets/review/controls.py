@@ -1,8 +1,8 @@
 """Control items: real rows with a planted fault (gold) and real rows left as they are (blind), mixed into a review.
 
-Here: planting faults, drawing controls. Not here: where they are mixed in (sampling.mix_controls), what reviewers'
-answers to them say (agreement.py). Controls are training rows; they never count as reviewed rows of a batch, and never
-reach a corpus.
+Here: planting faults, drawing controls, reading them beside the rows of the batch. Not here: where they are mixed in
+(sampling.mix_controls), what reviewers' answers to them say (agreement.py). Controls are training rows; they never
+count as reviewed rows of a batch, and never reach a corpus.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from synth_assets.records import (
 from synth_assets.review.decisions import ACCEPT, REJECT
 from synth_assets.review.settings import review_settings
 from synth_assets.spec import NUMERIC_TYPES, DatasetSpec, FieldSpec
+from synth_assets.store import Version
 
+CONTROLS = "controls"  # the table of review_sample that holds them
 GOLD = "gold"
 BLIND = "blind"
 FAULTS = ("wrong_label", "truncated", "wrong_number", "garbled")
@@ -49,6 +51,22 @@ def control_columns(spec: DatasetSpec) -> dict[str, pl.DataType]:
     return {**_COLUMNS, **polars_schema(spec.content_fields)}
 
 
+def read_controls(sample: Version, spec: DatasetSpec) -> pl.DataFrame:
+    """Return the controls that are mixed into a version of review_sample, columns control_columns; often none."""
+    if CONTROLS in sample.manifest["tables"]:
+        return sample.read(CONTROLS)
+    return pl.DataFrame(schema=control_columns(spec))
+
+
+def shown_items(rows: pl.DataFrame, controls: pl.DataFrame, spec: DatasetSpec) -> pl.DataFrame:
+    """Return rows of the batch and controls alike: example_id, content_id and the content fields, nothing else.
+
+    `rows`: filtered.rows.
+    """
+    columns = ["example_id", "content_id", *(field.name for field in spec.content_fields)]
+    return pl.concat([rows.select(columns), controls.select(columns)])
+
+
 def count_controls(rows: int, spec: DatasetSpec, *, left: int | None = None) -> tuple[int, int]:
     """Return how many gold and blind items go with a sample of so many rows, as far as `left` further items are paid.
 
@@ -64,41 +82,57 @@ def count_controls(rows: int, spec: DatasetSpec, *, left: int | None = None) -> 
     return gold, blind
 
 
-def draw_controls(train: pl.DataFrame, spec: DatasetSpec, *, n_gold: int, n_blind: int, round_: str) -> pl.DataFrame:
+def draw_controls(
+    train: pl.DataFrame,
+    spec: DatasetSpec,
+    *,
+    n_gold: int,
+    n_blind: int,
+    round_: str,
+    among: pl.DataFrame | None = None,
+    drawn: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Return n_gold rows with a planted fault and n_blind untouched ones, of different training rows.
 
     `train`: seeds (example_id, content fields; where they have split and disposition, only releasable rows of train
-    are taken). Columns control_columns: expected is the decision an attentive reviewer takes, source_id the training
-    row behind. Fewer rows where `train` is too small or a record has nothing to plant a fault in. The choice depends on
-    spec.seed, the round and the rows.
+    are taken). `among`: the rows that the controls are to pass for (stratum, prompted_by): they come from the same
+    strata, and as far as possible from seeds that are not shown beside one of those rows. `drawn`: earlier controls of
+    the round, whose seeds are not taken again. Columns control_columns: expected is the decision an attentive reviewer
+    takes, source_id the training row behind. Fewer rows where `train` is too small or a record has nothing to plant a
+    fault in. The choice depends on spec.seed, the round and the rows.
 
     {"part": "gold", "fault": "truncated", "expected": "reject", "text": "Where is my par", …}
     """
-    rows = train
-    if "split" in rows.columns:
-        rows = rows.filter(pl.col("split") == TRAIN)
-    if "disposition" in rows.columns:
-        rows = rows.filter(pl.col("disposition") == RELEASABLE)
-    rows = rows.sort("example_id")
+    known = train
+    if "split" in known.columns:
+        known = known.filter(pl.col("split") == TRAIN)
+    if "disposition" in known.columns:
+        known = known.filter(pl.col("disposition") == RELEASABLE)
+    rows = known.sort("example_id").with_columns(stratum=stratum_expression(spec))
+    if drawn is not None:
+        rows = rows.filter(~pl.col("example_id").is_in(drawn["source_id"].implode()))
+    fits, shown = pl.lit(True), pl.lit(False)
+    if among is not None:
+        fits = pl.col("stratum").is_in(among["stratum"].unique().implode())
+        shown = pl.col("example_id").is_in(among["prompted_by"].explode().drop_nulls().unique().implode())
+    rows = rows.filter(fits)
     order = pl.Series("_order", derive_uniforms(rows["example_id"], spec.seed, "review", round_, "controls"))
-    rows = rows.with_columns(order).sort("_order").drop("_order")
+    rows = rows.with_columns(order, _shown=shown).sort("_shown", "_order").drop("_shown", "_order")
     blind = rows.head(n_blind).with_columns(part=pl.lit(BLIND), fault=pl.lit(""), expected=pl.lit(ACCEPT))
     candidates = rows.slice(n_blind, 3 * n_gold)  # some may have no place for a fault
-    gold = plant_fault(candidates, spec, known=rows, round_=round_).head(n_gold)
-    gold = gold.with_columns(part=pl.lit(GOLD), expected=pl.lit(REJECT))
+    gold = plant_fault(candidates, spec, known=known, round_=round_).with_columns(stratum=stratum_expression(spec))
+    gold = gold.filter(fits).head(n_gold).with_columns(part=pl.lit(GOLD), expected=pl.lit(REJECT))
     fields = [field.name for field in spec.content_fields]
     both = pl.concat(
         [
-            part.select("part", "fault", "expected", pl.col("example_id").alias("source_id"), *fields)
+            part.select("part", "fault", "expected", "stratum", pl.col("example_id").alias("source_id"), *fields)
             for part in (gold, blind)
         ]
     )
     keys = both.select(pl.format("{}#{}#{}", "part", "fault", "source_id")).to_series()
     return (
         add_content_ids(both, spec)
-        .with_columns(
-            digest_column(keys, spec.name, round_, "control").alias("example_id"), stratum=stratum_expression(spec)
-        )
+        .with_columns(digest_column(keys, spec.name, round_, "control").alias("example_id"))
         .select(*control_columns(spec))
         .cast(control_columns(spec))  # type: ignore[arg-type]
     )

@@ -114,18 +114,23 @@ def enlarge_sample(
 
 
 def mix_controls(sample: pl.DataFrame, controls: pl.DataFrame, spec: DatasetSpec, *, round_: str) -> pl.DataFrame:
-    """Return a sample before its first decision with the controls in it, served among the others by chance.
+    """Return the sample with the controls among the rows of its last draw, before the first decision on those.
 
-    `controls`: controls.draw_controls; their part is kept, weight is 0 and generator and prompt are unknown. Whatever
-    counts rows of the batch takes parts random and risk only.
+    `controls`: controls.draw_controls, none of them in the sample yet; their part is kept, weight is 0 and generator
+    and prompt are unknown. Chance alone says where each is served. Whatever counts rows of the batch takes parts random
+    and risk only.
     """
+    draw = int(sample["priority"].max() or 0) // DRAW_BAND  # type: ignore[arg-type]
+    last = pl.col("priority") // DRAW_BAND == draw
     rows = controls.select("example_id", "stratum", "part").with_columns(
-        generator_id=pl.lit(None, pl.String), prompt_id=pl.lit(None, pl.String), weight=pl.lit(0.0), reviews=1
+        generator_id=pl.lit(None, pl.String),
+        prompt_id=pl.lit(None, pl.String),
+        priority=pl.lit(0, pl.Int32),
+        weight=pl.lit(0.0),
+        reviews=pl.lit(1, pl.Int32),
     )
-    columns = [name for name in SAMPLE_COLUMNS if name != "priority"]
-    return _serve(
-        pl.concat([sample.select(columns), rows.select(columns).cast({"reviews": pl.Int32})]), spec, round_, draw=0
-    )
+    mixed = pl.concat([sample.filter(last), rows.select(*SAMPLE_COLUMNS)])
+    return pl.concat([sample.filter(~last), _serve(mixed, spec, round_, draw=draw)])
 
 
 def _ask_twice(rows: pl.DataFrame, spec: DatasetSpec, round_: str, most: int | None) -> pl.DataFrame:

@@ -5,11 +5,11 @@ Here: what ties sample, decision store and acceptance statistics together. Not h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from synth_assets.review.acceptance import Outcome, assess, judge_sample
+from synth_assets.review.acceptance import DRAW_BAND, Outcome, assess, judge_sample, required_sample
 from synth_assets.review.agreement import (
     ALL_REVIEWERS,
     CorrectedRate,
@@ -18,21 +18,23 @@ from synth_assets.review.agreement import (
     measure_agreement,
 )
 from synth_assets.review.automated import AutomatedReviewer
+from synth_assets.review.controls import control_columns, count_controls, draw_controls
 from synth_assets.review.decisions import FLAG, HUMAN, REJECT, DecisionStore
-from synth_assets.review.sampling import enlarge_sample
+from synth_assets.review.sampling import enlarge_sample, mix_controls
 from synth_assets.review.sequences import LiveBounds, live_bounds
 from synth_assets.review.systematic import find_systematic
 from synth_assets.spec import DatasetSpec
 
 SNAPSHOT = ("example_id", "reviewer", "reviewer_kind", "decision", "reason", "item_version")
 RANDOM = "random"
-NO_CONTROLS = pl.DataFrame(schema={"example_id": pl.String, "content_id": pl.String, "expected": pl.String})
+NO_CONTROLS = pl.DataFrame(schema=dict.fromkeys(("example_id", "content_id", "expected", "source_id"), pl.String))
 
 
 @dataclass(frozen=True)
 class ReviewState:
     """What a review works on. `kept`: the filtered rows of the round with state kept; `sample`: review_sample.rows;
-    `controls`: gold and blind items mixed in (controls.draw_controls), none by default."""
+    `controls`: gold and blind items mixed in (controls.draw_controls), none by default; `seeds`: those that the round's
+    plan pinned, for further controls; None for no further ones."""
 
     spec: DatasetSpec
     round: str
@@ -40,6 +42,7 @@ class ReviewState:
     sample: pl.DataFrame
     store: DecisionStore
     controls: pl.DataFrame = field(default_factory=NO_CONTROLS.clone)
+    seeds: pl.DataFrame | None = None
 
     def decided(self) -> pl.DataFrame:
         """Return the effective decisions on rows of the sample, as the store gives them."""
@@ -54,7 +57,8 @@ class ReviewState:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """outcome; the sample it was judged on (larger than before if it had to grow); and the frames to keep.
+    """outcome; the sample it was judged on (larger than before if it had to grow) with its controls; and the frames
+    to keep.
 
     summary: one row, the columns of review_outcome.rows. decisions: SNAPSHOT columns. log: the same with decision_id,
     seconds and decided_at, for the ledger. resolutions: example_id, resolution (accept | reject | flag).
@@ -65,6 +69,7 @@ class Conclusion:
 
     outcome: Outcome
     sample: pl.DataFrame
+    controls: pl.DataFrame
     summary: pl.DataFrame
     decisions: pl.DataFrame
     log: pl.DataFrame
@@ -73,6 +78,27 @@ class Conclusion:
     accuracy: pl.DataFrame
     agreement: pl.DataFrame
     corrected: CorrectedRate | None
+
+
+def add_controls(state: ReviewState) -> ReviewState:
+    """Return the state with controls for its last draw, mixed among it, as far as seeds and budget have some."""
+    if state.seeds is None:
+        return state
+    n_budget = required_sample(state.kept.height, state.spec).n_budget
+    left = None if n_budget is None else n_budget - int(state.sample["reviews"].sum())
+    draws = state.sample["priority"] // DRAW_BAND
+    n_gold, n_blind = count_controls(int((draws == draws.max()).sum()), state.spec, left=left)
+    new = draw_controls(
+        state.seeds,
+        state.spec,
+        n_gold=n_gold,
+        n_blind=n_blind,
+        round_=state.round,
+        among=state.kept.join(state.sample.select("example_id"), on="example_id", how="semi"),
+        drawn=state.controls,
+    )
+    controls = pl.concat([state.controls, new], how="diagonal").select(*control_columns(state.spec))
+    return replace(state, sample=mix_controls(state.sample, new, state.spec, round_=state.round), controls=controls)
 
 
 def review_is_complete(state: ReviewState) -> bool:
@@ -87,19 +113,18 @@ def watch_review(state: ReviewState) -> LiveBounds:
 
 
 def conclude_review(state: ReviewState) -> Conclusion:
-    """Judge the decisions so far; an outcome `enlarge` comes with a sample that holds the further rows."""
-    decided = state.decided()
+    """Judge the decisions so far; an outcome `enlarge` comes with a sample that holds the further rows and controls."""
+    decided, on_controls = state.decided(), state.decided_controls()
     outcome = assess(state.sample, decided, state.kept.height, state.spec)
-    sample = state.sample
-    if outcome.decision == "enlarge":
-        sample = enlarge_sample(sample, state.kept, state.spec, more=outcome.n_more, round_=state.round)
+    following = _enlarge(state, outcome.n_more) if outcome.decision == "enlarge" else state
     review = state.spec.review
     wrong = decided.filter(pl.col("decision").is_in([REJECT, FLAG])).select("example_id", "reason")
-    accuracy = measure_accuracy(state.decided_controls(), state.controls, confidence=review.confidence)
+    accuracy = measure_accuracy(on_controls, state.controls, confidence=review.confidence)
     return Conclusion(
         outcome=outcome,
-        sample=sample,
-        summary=_summarize(state, outcome, decided),
+        sample=following.sample,
+        controls=following.controls,
+        summary=_summarize(state, outcome, pl.concat([decided, on_controls])),
         decisions=decided.select(SNAPSHOT).sort(SNAPSHOT),
         log=decided.select("decision_id", "example_id", "reviewer", "seconds", "decided_at"),
         resolutions=decided.drop_nulls("resolution").select("example_id", "resolution").unique().sort("example_id"),
@@ -110,6 +135,11 @@ def conclude_review(state: ReviewState) -> Conclusion:
         ),
         corrected=_correct(outcome, accuracy, review.confidence),
     )
+
+
+def _enlarge(state: ReviewState, more: int) -> ReviewState:
+    sample = enlarge_sample(state.sample, state.kept, state.spec, more=more, round_=state.round)
+    return state if sample.equals(state.sample) else add_controls(replace(state, sample=sample))
 
 
 def _correct(outcome: Outcome, accuracy: pl.DataFrame, confidence: float) -> CorrectedRate | None:
@@ -136,10 +166,11 @@ def decide_automatically(state: ReviewState, steering: pl.DataFrame) -> Conclusi
         conclusion = conclude_review(state)
         if conclusion.outcome.decision != "enlarge" or conclusion.sample.height == state.sample.height:
             return conclusion
-        state = ReviewState(state.spec, state.round, state.kept, conclusion.sample, state.store)
+        state = replace(state, sample=conclusion.sample, controls=conclusion.controls)
 
 
 def _summarize(state: ReviewState, outcome: Outcome, decided: pl.DataFrame) -> pl.DataFrame:
+    """`decided`: decisions on rows of the batch and on controls: time is spent on both."""
     seconds = float(decided.filter(pl.col("reviewer_kind") == "human")["seconds"].sum() or 0.0)
     return pl.DataFrame(
         [

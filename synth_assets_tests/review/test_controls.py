@@ -101,6 +101,36 @@ def test_few_seeds_give_few_controls() -> None:
     assert draw_controls(make_seeds(4), SPEC, n_gold=5, n_blind=3, round_="r000").height == 4
 
 
+def test_they_come_from_the_strata_they_are_to_pass_for_and_from_seeds_that_are_not_shown() -> None:
+    seeds = make_seeds()
+    parcel = seeds.filter(pl.col("intent") == "parcel")
+    shown = parcel["example_id"].head(8)
+    among = pl.DataFrame({"stratum": "parcel", "prompted_by": [shown.to_list(), None]})
+    controls = draw_controls(seeds, SPEC, n_gold=6, n_blind=6, round_="r000", among=among)
+    assert set(controls["stratum"]) == {"parcel"}
+    assert controls.height == 12
+    assert set(controls["source_id"]).isdisjoint(shown)
+    assert set(controls["fault"]) == {"", "truncated", "garbled"}  # another intent is another stratum
+    more = draw_controls(seeds, SPEC, n_gold=0, n_blind=25, round_="r000", among=among)
+    assert more.height == 25  # rather some that are shown beside another item than too few
+
+
+def test_further_controls_are_made_of_other_seeds() -> None:
+    seeds = make_seeds()
+    first = draw_controls(seeds, SPEC, n_gold=8, n_blind=8, round_="r000")
+    more = draw_controls(seeds, SPEC, n_gold=8, n_blind=8, round_="r000", drawn=first)
+    assert more.height == 16
+    for name in ("source_id", "example_id", "content_id"):
+        assert set(first[name]).isdisjoint(more[name])
+
+
+def test_a_fault_that_gives_the_row_of_an_earlier_control_is_none() -> None:
+    rows = [{"text": f"Hi {i}", "intent": intent} for i in range(10) for intent in ("parcel", "refund")]
+    seeds = seed_rows(SPEC, rows)
+    refunds = seeds.filter(pl.col("intent") == "refund").select(source_id="example_id")
+    assert draw_controls(seeds, SPEC, n_gold=10, n_blind=0, round_="r000", drawn=refunds).is_empty()
+
+
 def test_numbers_leave_the_known_range_and_keep_their_kind() -> None:
     spec = table_spec()
     seeds = seed_rows(spec, [{"low": i / 4, "high": i / 2 + 1, "kind": "ab"[i % 2]} for i in range(40)])

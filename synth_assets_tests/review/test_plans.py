@@ -281,9 +281,10 @@ def test_characteristics_are_drawn(steps: SequentialPlan) -> None:
     rates = np.linspace(0, 0.1, 41)
     curves = pl.concat([characteristic(fixed_plan(5000, **RATES), rates), characteristic(steps, rates)])
     picture = plot_operating_characteristic(curves, tolerated=0.05, acceptable=0.01)
-    assert picture.startswith(b"\x89PNG")
-    assert 5_000 < len(picture) <= 40_000
-    assert plot_operating_characteristic(curves.clear(), tolerated=0.05, acceptable=0.01).startswith(b"\x89PNG")
+    assert picture.png.startswith(b"\x89PNG")
+    assert 5_000 < len(picture.png) <= 40_000
+    nothing = plot_operating_characteristic(curves.clear(), tolerated=0.05, acceptable=0.01)
+    assert nothing.png.startswith(b"\x89PNG")
 
 
 def test_where_only_perfect_batches_must_pass_one_risk_is_left() -> None:

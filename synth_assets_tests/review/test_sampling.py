@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synth_assets.review.acceptance import DRAW_BAND, SamplePlan, assess, required_sample
-from synth_assets.review.sampling import MAX_FLOOR_SPREAD, SAMPLE_COLUMNS, _round_randomly, draw_sample, enlarge_sample
+from synth_assets.review.sampling import (
+    MAX_FLOOR_SPREAD,
+    SAMPLE_COLUMNS,
+    _round_randomly,
+    draw_sample,
+    enlarge_sample,
+    mix_controls,
+)
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import text_spec
 
@@ -303,3 +310,56 @@ def test_after_enlarging_weights_are_still_the_chances() -> None:
     noise = np.sqrt(np.maximum(expected * (1 - expected / draws), 1e-9))
     deviation = np.array([drawn[key] for key in chance]) - expected
     assert np.abs(deviation / np.maximum(noise, 1e-3)).max() < 5
+
+
+# ---- controls among it
+
+
+def make_controls(n: int, start: int = 0) -> pl.DataFrame:
+    """n controls, the first half gold, in a table sorted by what they are."""
+    return pl.DataFrame(
+        {
+            "example_id": [f"c{start + i:031x}" for i in range(n)],
+            "stratum": "s0",
+            "part": ["gold" if i < n / 2 else "blind" for i in range(n)],
+        }
+    )
+
+
+def is_control() -> pl.Expr:
+    return pl.col("part").is_in(["gold", "blind"])
+
+
+def test_where_controls_are_served_says_nothing() -> None:
+    """Over many reviews their places are uniform, those of gold as of blind: Kolmogorov–Smirnov against [0, 1]."""
+    from scipy.stats import ks_1samp, uniform
+
+    batch, controls = make_batch([400, 300]), make_controls(16)
+    places: dict[str, list[float]] = {"gold": [], "blind": []}
+    for seed in range(120):
+        spec = with_seed(seed)
+        sample = draw_sample(batch, spec, plan=plan_of(100), round_="r000")
+        mixed = mix_controls(sample, controls, spec, round_="r000")
+        for part, priority in mixed.filter(is_control()).select("part", "priority").iter_rows():
+            places[part].append((priority + 0.5) / mixed.height)
+    for found in places.values():
+        assert ks_1samp(found, uniform.cdf).pvalue > 0.01  # type: ignore[attr-defined]
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10_000), n=st.integers(0, 40), more=st.integers(1, 60))
+def test_controls_change_nothing_about_the_rows_of_the_batch(seed: int, n: int, more: int) -> None:
+    spec, batch = with_seed(seed), make_batch([300, 200, 100])
+    sample = draw_sample(batch, spec, plan=plan_of(60), round_="r000")
+    mixed = mix_controls(sample, make_controls(n), spec, round_="r000")
+    assert mixed.filter(~is_control()).drop("priority").equals(sample.drop("priority"))
+    assert mixed["priority"].to_list() == list(range(sample.height + n))
+    larger = enlarge_sample(mixed, batch, spec, more=more, round_="r000")
+    plain = enlarge_sample(sample, batch, spec, more=more, round_="r000")
+    assert larger.filter(~is_control()).drop("priority").equals(plain.drop("priority"))
+    again = mix_controls(larger, make_controls(n, start=100), spec, round_="r000")
+    old, new = pl.col("priority") < DRAW_BAND, pl.col("priority") >= DRAW_BAND
+    assert again.filter(old).equals(larger.filter(old))
+    assert again.filter(new, is_control()).height == n
+    assert again.filter(new)["priority"].to_list() == list(range(DRAW_BAND, DRAW_BAND + more + n))
+    assert dict(again.schema) == SAMPLE_COLUMNS

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from synth_assets.records import add_content_ids
-from synth_assets.review.acceptance import required_sample
+from synth_assets.review.acceptance import DRAW_BAND, required_sample
 from synth_assets.review.controls import draw_controls
 from synth_assets.review.decisions import DecisionStore
 from synth_assets.review.sampling import draw_sample, mix_controls
-from synth_assets.review.session import ReviewState, conclude_review, review_is_complete, watch_review
+from synth_assets.review.session import ReviewState, add_controls, conclude_review, review_is_complete, watch_review
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import seed_rows, text_spec
 
 N = 1000
+SECONDS = 15.0
 
 
 def sequential_spec() -> DatasetSpec:
@@ -39,17 +41,20 @@ def make_state(store: DecisionStore, spec: DatasetSpec | None = None, *, control
             "generator_id": "g",
             "prompt_id": [f"p{i % 5}" for i in range(N)],
             "quality": [0.5] * N,
+            "prompted_by": [["s0"]] * N,
         }
     )
     kept = add_content_ids(rows, spec)
     sample = draw_sample(kept, spec, plan=required_sample(N, spec), round_="r000")
     if not controls:
         return ReviewState(spec, "r000", kept, sample, store)
-    seeds = seed_rows(
-        spec, [{"text": f"Could you please refund order number {i}?", "intent": "refund"} for i in range(60)]
-    )
-    items = draw_controls(seeds, spec, n_gold=12, n_blind=12, round_="r000")
+    items = draw_controls(make_seeds(spec), spec, n_gold=12, n_blind=12, round_="r000")
     return ReviewState(spec, "r000", kept, mix_controls(sample, items, spec, round_="r000"), store, items)
+
+
+def make_seeds(spec: DatasetSpec) -> pl.DataFrame:
+    texts = [f"Could you please refund order number {i}?" for i in range(60)]
+    return seed_rows(spec, [{"text": text, "intent": "refund"} for text in texts])
 
 
 def decide(state: ReviewState, ids: pl.Series, decision: str, *, reviewer: str = "ada", reason: str = "") -> None:
@@ -63,6 +68,7 @@ def decide(state: ReviewState, ids: pl.Series, decision: str, *, reviewer: str =
         reviewer_kind=pl.lit("human"),
         decision=pl.lit(decision),
         reason=pl.lit(reason),
+        seconds=pl.lit(SECONDS),
     )
     state.store.record(rows)
 
@@ -74,7 +80,9 @@ def served(state: ReviewState, part: str = "random") -> pl.Series:
 def test_controls_say_how_good_reviewers_are_and_never_touch_the_batch(store: DecisionStore) -> None:
     state = make_state(store, controls=True)
     decide(state, served(state), "accept")
+    minutes = conclude_review(state).summary["reviewer_minutes"].item()
     decide(state, served(state, "blind"), "accept")
+    assert conclude_review(state).summary["reviewer_minutes"].item() == pytest.approx(minutes + 12 * SECONDS / 60)
     gold = served(state, "gold")
     decide(state, gold.head(9), "reject", reason="truncated")
     decide(state, gold.tail(3), "accept")
@@ -87,6 +95,44 @@ def test_controls_say_how_good_reviewers_are_and_never_touch_the_batch(store: De
     assert found.corrected.high > found.outcome.bound_high  # type: ignore[operator]
     assert set(found.resolutions["example_id"]).isdisjoint(state.controls["example_id"])
     assert set(found.decisions["example_id"]).isdisjoint(state.controls["example_id"])
+
+
+def test_controls_are_drawn_as_far_as_the_budget_pays(store: DecisionStore) -> None:
+    for minutes, counts in ((1000.0, (9, 9)), (237.0, (4, 3)), (180.0, (0, 0))):
+        state = make_state(store, text_spec(review={"budget_minutes": minutes}))
+        mixed = add_controls(replace(state, seeds=make_seeds(state.spec)))
+        assert (served(mixed, "gold").len(), served(mixed, "blind").len()) == counts
+        assert mixed.sample["reviews"].sum() <= minutes / state.spec.review.minutes_per_item
+        assert mixed.controls.height == sum(counts)
+    assert add_controls(state) is state
+
+
+def test_an_enlarged_sample_keeps_its_controls_and_gets_its_share_of_further_ones(store: DecisionStore) -> None:
+    state = make_state(store)
+    small = draw_sample(state.kept, state.spec, plan=replace(required_sample(N, state.spec), n=59, c=0), round_="r000")
+    state = add_controls(replace(state, sample=small, seeds=make_seeds(state.spec)))
+    decide(state, served(state), "accept")
+    decide(state, served(state).head(1), "reject")
+    decide(state, state.controls["example_id"], "reject")
+    found = conclude_review(state)
+    assert found.outcome.decision == "enlarge"
+    assert found.controls.head(state.controls.height).equals(state.controls)
+    added = found.controls.tail(-state.controls.height)
+    assert added["part"].to_list() == ["gold"] * (share := -(-found.outcome.n_more // 20)) + ["blind"] * share
+    assert set(added["source_id"]).isdisjoint(state.controls["source_id"])
+    early, late = (
+        found.sample.filter(part) for part in (pl.col("priority") < DRAW_BAND, pl.col("priority") >= DRAW_BAND)
+    )
+    before = state.sample.join(early, on="example_id", how="semi", maintain_order="left")
+    assert early.drop("weight").equals(before.drop("weight"))
+    assert set(early["example_id"]) >= set(state.controls["example_id"])
+    assert set(late["example_id"]) >= set(added["example_id"])
+    assert late.filter(pl.col("part") == "random").height == found.outcome.n_more
+    following = replace(state, sample=found.sample, controls=found.controls)
+    decide(following, served(following)[1:], "accept")
+    ended = conclude_review(following)
+    assert (ended.outcome.decision, ended.outcome.n_reviewed) == ("accept", 59 + found.outcome.n_more)
+    assert ended.accuracy["faulty"][0] == state.controls.filter(pl.col("part") == "gold").height
 
 
 def test_a_bad_prompt_is_named_in_the_conclusion(store: DecisionStore) -> None:

@@ -14,6 +14,7 @@ from synth_assets.discriminators.protocol import VERDICT_SCHEMA
 from synth_assets.monitoring.measures import METRIC_SCHEMA
 from synth_assets.monitoring.trends import TREND_SCHEMA
 from synth_assets.records import IDENTITY_COLUMNS, LINEAGE_COLUMNS, RELEASE_COLUMNS
+from synth_assets.review.fixes import FIX_COLUMNS
 from synth_assets.review.sampling import SAMPLE_COLUMNS
 from synth_assets.spec import DatasetSpec
 
@@ -125,6 +126,14 @@ LAKE_SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             **ROUND_COLUMNS,
         },
         "review_outcome__resolutions": {"example_id": pl.String(), "resolution": pl.String(), **ROUND_COLUMNS},
+        "review_outcome__edits": {**FIX_COLUMNS, **ROUND_COLUMNS},
+        "review_outcome__edited": {
+            **IDENTITY_COLUMNS,
+            **LINEAGE_COLUMNS,
+            "quality": pl.Float64(),
+            **ROUND_COLUMNS,
+        },
+        "review_outcome__edited_verdicts": {**VERDICT_SCHEMA, **ROUND_COLUMNS},
         "corpus": {**RELEASE_COLUMNS, **ROUND_COLUMNS},
         "shift_report__metrics": {**METRIC_SCHEMA, **ROUND_COLUMNS},
         "collapse_report__metrics": {**METRIC_SCHEMA, **ROUND_COLUMNS},
@@ -145,7 +154,7 @@ LAKE_SCHEMAS: Mapping[str, Schema] = MappingProxyType(
 """View → columns that a query may count on, before its asset has any partition. What an asset holds beyond them
 (the record's own fields) can be read too; whether it exists is known when the model runs."""
 
-RECORD_VIEWS = frozenset({"raw_seeds", "seeds", "candidates", "filtered", "corpus"})
+RECORD_VIEWS = frozenset({"raw_seeds", "seeds", "candidates", "filtered", "review_outcome__edited", "corpus"})
 """Views that also hold the record's own fields, which differ by data set."""
 
 SPEC_PARAMETERS: Mapping[str, object] = MappingProxyType(

@@ -11,18 +11,21 @@ from dataclasses import dataclass
 import polars as pl
 
 from synth_assets.errors import StoreError
+from synth_assets.generation.waves import KEPT
+from synth_assets.records import derive_uniforms
 from synth_assets.review.app.work import ReviewWork
+from synth_assets.review.controls import CONTROLS
 from synth_assets.spec import DatasetSpec
 from synth_assets.store import Lake, Version
-
-CONTROLS = "controls"
 
 
 @dataclass(frozen=True)
 class LakeWork:
     """A WorkSource on the lake. StoreError where nothing was drawn for the round yet.
 
-    Controls, where the sample holds any, have their content in its table CONTROLS (controls.draw_controls).
+    Controls, where the sample holds any, have their content in its table CONTROLS (controls.draw_controls). Seeds and
+    verdicts they have none: those of a kept row of their stratum stand beside them, so that a missing panel tells
+    nothing.
     """
 
     lake: Lake
@@ -38,12 +41,14 @@ class LakeWork:
         name = self.spec.name
         version = self._sample()
         sample = version.read()
-        drawn = sample.select("example_id").lazy()
-        content = (
-            self.lake.require("filtered", name, self.round).scan().join(drawn, on="example_id", how="semi").collect()
-        )
+        drawn = sample.select("example_id")
+        rows = self.lake.require("filtered", name, self.round).scan()
+        content = rows.join(drawn.lazy(), on="example_id", how="semi").collect()
+        told_by = content.select("example_id", lender="example_id")
         if CONTROLS in version.manifest["tables"]:
-            content = pl.concat([content, self._disguise(version.read(CONTROLS), content)], how="diagonal")
+            controls = self._disguise(version.read(CONTROLS), rows, drawn["example_id"])
+            told_by = pl.concat([told_by, controls.select("example_id", "lender")])
+            content = pl.concat([content, controls.drop("lender")], how="diagonal")
         verdicts = self.lake.current("verdicts", name, self.round)
         seeds = self._seeds()
         return ReviewWork(
@@ -51,7 +56,7 @@ class LakeWork:
             sample,
             content,
             seeds=seeds.read() if seeds else None,
-            verdicts=verdicts.scan().join(drawn, on="example_id", how="semi").collect() if verdicts else None,
+            verdicts=_tell(verdicts, told_by) if verdicts else None,
         )
 
     def outcome(self) -> str:
@@ -67,14 +72,31 @@ class LakeWork:
             )
         return found
 
-    def _disguise(self, controls: pl.DataFrame, content: pl.DataFrame) -> pl.DataFrame:
-        """Return controls with the seeds of a drawn example of their stratum, so that a missing panel tells nothing."""
-        lenders = content.select("stratum", "prompted_by").unique("stratum", keep="first", maintain_order=True)
-        source = pl.col("source_id")
+    def _disguise(self, controls: pl.DataFrame, rows: pl.LazyFrame, drawn: pl.Series) -> pl.DataFrame:
+        """Return the controls' content + prompted_by and lender, the kept row of their stratum whose panels they show.
+
+        Rows that nobody reviews lend first, and each to one control as far as there are enough.
+        """
+        fits = (pl.col("state") == KEPT) & pl.col("stratum").is_in(controls["stratum"].unique().implode())
+        lenders = rows.filter(fits).select("stratum", "prompted_by", lender="example_id").collect().sort("lender")
+        lenders = (
+            lenders.with_columns(
+                _drawn=pl.col("lender").is_in(drawn.implode()),
+                _order=pl.Series(derive_uniforms(lenders["lender"], self.spec.seed, "review", self.round, "lenders")),
+            )
+            .sort("_drawn", "_order")
+            .with_columns(_place=pl.int_range(pl.len()).over("stratum"))
+        )
         return (
-            controls.join(lenders, on="stratum", how="left", maintain_order="left")
-            .with_columns(pl.col("prompted_by").list.set_difference(pl.concat_list(source)))
-            .select("example_id", "content_id", *(field.name for field in self.spec.content_fields), "prompted_by")
+            controls.join(lenders.group_by("stratum").len(), on="stratum", how="left", maintain_order="left")
+            .with_columns(_place=pl.int_range(pl.len()).over("stratum") % pl.col("len"))
+            .join(lenders, on=["stratum", "_place"], how="left", maintain_order="left")
+            .with_columns(
+                pl.col("prompted_by").list.filter(~pl.element().is_in(controls["source_id"].to_list())),
+            )
+            .select(
+                "example_id", "content_id", *(field.name for field in self.spec.content_fields), "prompted_by", "lender"
+            )
         )
 
     def _seeds(self) -> Version | None:
@@ -83,3 +105,9 @@ class LakeWork:
             return self.lake.current("seeds", self.spec.name)
         pinned: pl.DataFrame = plan.read("settings")
         return self.lake.version("seeds", self.spec.name, None, pinned["seeds_digest"].item())
+
+
+def _tell(verdicts: Version, told_by: pl.DataFrame) -> pl.DataFrame:
+    """Return the verdicts of every item: those of its lender."""
+    found = verdicts.scan().rename({"example_id": "lender"}).join(told_by.lazy(), on="lender", how="inner")
+    return found.drop("lender").collect()
