@@ -41,6 +41,11 @@ class Project:
         return self.root / "data" / "releases"
 
     @property
+    def reports(self) -> Path:
+        """HTML pages of the rounds, one folder a data set."""
+        return self.root / "data" / "reports"
+
+    @property
     def generators_file(self) -> Path:
         return self.root / "data" / "generators.yaml"
 

@@ -211,6 +211,16 @@ class LiabilitySpec(_Model):
     allow_entities: tuple[str, ...] = Field(
         default=("DATE_TIME",), description="Entity types that are no reason to hold a row back, e.g. DATE_TIME, URL."
     )
+    quasi_identifiers: tuple[str, ...] = Field(
+        default=(),
+        description="Fields that together may point to a person, e.g. birth year, sex, postcode; no free text, no ids.",
+    )
+    k_anonymity: int = Field(
+        default=5,
+        ge=2,
+        le=10_000,
+        description="Rows that must share each combination of the quasi-identifiers; rarer ones are reported.",
+    )
 
 
 class VllmSpec(_Model):
@@ -325,6 +335,11 @@ class GenerationSpec(_Model):
         le=1_000_000,
         description="Requests in one restartable shard. Left out: 4,096, or 16 times the requests in flight on vLLM.",
     )
+    allocation: Literal["targeted", "uniform"] = Field(
+        default="targeted",
+        description="From the second round on. targeted: strata get up to twice, and never less than half of, what the "
+        "real mix gives them, by the student's steering errors, the review's defects and drift. uniform: the real mix.",
+    )
     max_waves: int = Field(default=8, ge=1, le=100, description="Most generate-and-filter waves in a round.")
     min_yield: float = Field(default=0.01, ge=0, le=1, description="Stop when a wave's accepted share is below this.")
     watermark: WatermarkSpec | None = Field(
@@ -407,6 +422,24 @@ class QualitySpec(_Model):
     discriminators: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
         default=(), description="Discriminators of your own, by their entry points in synth_assets.discriminators."
     )
+    false_alarm_rate: float = Field(
+        default=0.05,
+        ge=0.01,
+        le=0.5,
+        description="Share of shift reports on rows that did not shift in which any number may be watched or act.",
+    )
+    effect_watch: float = Field(
+        default=0.1,
+        gt=0,
+        description="Effect size (Cramér's V, KS, Jensen-Shannon, Wasserstein in standard deviations) that is watched.",
+    )
+    effect_act: float = Field(default=0.2, gt=0, description="The same from which a field has shifted.")
+    mix_act: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Share of rows in another stratum than planned from which the mix has shifted; watched from half.",
+    )
     psi_watch: float = Field(default=0.1, gt=0, description="Population stability index from which a field is watched.")
     psi_act: float = Field(default=0.25, gt=0, description="Population stability index from which a field has shifted.")
     c2st_margin: float = Field(
@@ -427,6 +460,11 @@ class QualitySpec(_Model):
         le=1,
         description="Least share of the anchor's rare n-grams (or rare values) that the corpus must keep.",
     )
+    perplexity_rise: float = Field(
+        default=0.3,
+        gt=0,
+        description="Rise of real text's perplexity under a model of the corpus that means collapse.",
+    )
     near_copy_margin: float = Field(
         default=0.02,
         ge=0,
@@ -434,6 +472,12 @@ class QualitySpec(_Model):
         description="How far the share of near copies of seeds may exceed its real-vs-real level.",
     )
     membership_auc: float = Field(default=0.60, gt=0.5, le=1, description="Largest membership-inference AUC.")
+    attack_risk: float = Field(
+        default=0.10,
+        gt=0,
+        le=1,
+        description="Largest excess risk of singling out, linking or inferring real rows from synthetic columns.",
+    )
     student_drop: float = Field(
         default=0.02,
         ge=0,
@@ -449,6 +493,8 @@ class QualitySpec(_Model):
     def _ordered(self) -> QualitySpec:
         if self.psi_watch > self.psi_act:
             raise ValueError(f"psi_watch {self.psi_watch} is above psi_act {self.psi_act}")
+        if self.effect_watch > self.effect_act:
+            raise ValueError(f"effect_watch {self.effect_watch} is above effect_act {self.effect_act}")
         return self
 
 
@@ -552,6 +598,9 @@ class ReviewSpec(_Model):
         default="human", description="auto lets a model decide; marked everywhere, and it certifies nothing."
     )
     budget_minutes: float | None = Field(default=None, gt=0, description="Most reviewer minutes for a round.")
+    overdue_days: float = Field(
+        default=3.0, gt=0, le=365, description="Days after which an open review is told as overdue, once a day."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> ReviewSpec:
@@ -560,6 +609,39 @@ class ReviewSpec(_Model):
             raise ValueError(
                 f"acceptable_defect_rate {acceptable} is not below tolerated_defect_rate {self.tolerated_defect_rate}"
             )
+        return self
+
+
+class StudentSpec(_Model):
+    """The small model that is trained on every corpus and tested on real rows."""
+
+    kind: str = Field(
+        default="auto",
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="auto: support_vectors for text with labels, logistic or forest for columns with labels, ridge for "
+        "numbers, trigrams for free text without a target. One of these, transformer, or a student of your own by its "
+        "entry point in synth_assets.students.",
+    )
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="kind: transformer: the model that is fine-tuned, a folder (against the project's root) or a hub "
+        "name such as sentence-transformers/all-MiniLM-L6-v2.",
+    )
+    epochs: int = Field(default=4, ge=1, le=100, description="kind: transformer: passes over the training rows.")
+    runs: int = Field(
+        default=10, ge=1, le=100, description="Runs of an arm, each on its own draw of rows and its own start."
+    )
+    synthetic_weight: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        default="auto",
+        description="What a synthetic row weighs when the student is also trained on a weighted mix; auto: tuned on "
+        "steering rows, times the row's agreement with a student of the real ones. The corpus keeps its own weights.",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> StudentSpec:
+        if (self.kind == "transformer") != (self.model is not None):
+            raise ValueError("model names the transformer that is fine-tuned, for kind: transformer and only there")
         return self
 
 
@@ -616,6 +698,9 @@ class DatasetSpec(_Model):
     )
     mix: MixSpec = Field(default_factory=MixSpec, description="How real and synthetic rows make the corpus.")
     review: ReviewSpec = Field(default_factory=ReviewSpec, description="How much people look at.")
+    student: StudentSpec = Field(
+        default_factory=StudentSpec, description="The small model that every corpus is tried on."
+    )
     rounds: int = Field(default=1, ge=1, le=1000, description="Rounds the platform runs by itself.")
     target_accepted: int | None = Field(
         default=None,
@@ -625,7 +710,7 @@ class DatasetSpec(_Model):
     budget: BudgetSpec = Field(default_factory=BudgetSpec, description="What a round may spend.")
     cost: CostSpec = Field(default_factory=CostSpec, description="Prices for the cost ledger.")
     webhook: Annotated[str, Field(pattern=r"^https?://")] | None = Field(
-        default=None, description="Optional address that receives drift alerts as JSON."
+        default=None, description="Optional address that receives alerts (drift, overdue reviews) as JSON."
     )
 
     @property
@@ -636,7 +721,14 @@ class DatasetSpec(_Model):
         generation = {"shard_size", "server"}
         content = self.model_dump(
             mode="json",
-            exclude={"cost": True, "budget": True, "webhook": True, "rounds": True, "generation": generation},
+            exclude={
+                "cost": True,
+                "budget": True,
+                "webhook": True,
+                "rounds": True,
+                "generation": generation,
+                "review": {"overdue_days"},
+            },
         )
         return digest_text(json.dumps(content, sort_keys=True))
 
@@ -681,6 +773,12 @@ class DatasetSpec(_Model):
             if self.field(name).type not in ("category", "boolean"):
                 raise ValueError(
                     f"strata.by: '{name}' is of type {self.field(name).type}; category or boolean is needed"
+                )
+        for name in self.liabilities.quasi_identifiers:
+            if name not in names or self.field(name).is_free_text or self.field(name) not in self.released_fields:
+                raise ValueError(
+                    f"liabilities.quasi_identifiers: '{name}' is no field that can be released and counted; "
+                    "choose fields that are neither free text nor ids nor sensitive"
                 )
         for condition in self.constraints:
             _check_constraint(condition, names)

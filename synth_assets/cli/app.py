@@ -17,6 +17,7 @@ from rich.console import Console
 
 from synth_assets.errors import SynthError
 from synth_assets.project import Project, find_project
+from synth_assets.store import round_index, round_name
 
 app = typer.Typer(
     help="A supply chain for synthetic training data: audited seeds, tested batches, releases, recalls.",
@@ -74,6 +75,50 @@ def contract(
     from synth_assets.cli.contract import propose_contract
 
     propose_contract(console, find_project(), dataset, false_rejects)
+
+
+@app.command()
+def collapse(
+    dataset: Dataset,
+    generations: Annotated[int, typer.Option(help="Generations of generators.", min=1, max=50)] = 5,
+    seeds: Annotated[int, typer.Option(help="Repetitions, for the intervals.", min=1, max=100)] = 5,
+    temperature: Annotated[
+        list[float] | None, typer.Option(help="Sampling temperature; 1.0 and 0.8 by default.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(help="Rows of a generation; as many as real ones by default, at most 6,000.", min=10)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables and the picture.")] = None,
+) -> None:
+    """Let generators learn from generators, under several policies, and show what that does to this data."""
+    from synth_assets.cli.experiments import experiment_collapse
+
+    experiment_collapse(
+        console,
+        find_project(),
+        dataset,
+        generations=generations,
+        seeds=seeds,
+        temperatures=temperature or (1.0, 0.8),
+        rows=rows,
+        out=out,
+    )
+
+
+@app.command()
+def mix(
+    dataset: Dataset,
+    share: Annotated[
+        list[float] | None, typer.Option(help="Synthetic share; 0, 0.3, 0.5, 0.6, 0.7, 0.8 and 1 by default.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Repetitions, for the intervals.", min=1, max=100)] = 5,
+    rows: Annotated[int | None, typer.Option(help="Rows of every mix; as many as can be by default.", min=20)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the tables and the picture.")] = None,
+) -> None:
+    """Show what a student gains or loses as real rows are replaced by synthetic ones, on steering rows."""
+    from synth_assets.cli.experiments import experiment_mix
+
+    experiment_mix(console, find_project(), dataset, shares=share, seeds=seeds, rows=rows, out=out)
 
 
 @app.command()
@@ -199,6 +244,25 @@ def status(dataset: Annotated[str | None, typer.Argument(help="One data set; all
     from synth_assets.cli.summary import print_status
 
     print_status(console, find_project(), dataset)
+
+
+@app.command()
+def report(
+    dataset: Dataset,
+    round_: Annotated[str | None, typer.Argument(help="Round, r000, r001, …; left out, all of them.")] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+) -> None:
+    """Open the report of a round as a page: every figure with the rows behind it; left out, an index of all rounds."""
+    import webbrowser
+
+    project = find_project()
+    project.spec(dataset)
+    page = project.reports / dataset / f"{round_name(round_index(round_)) if round_ else 'index'}.html"
+    if not page.exists():
+        raise SynthError(f"{page}: not there yet; `synth run {dataset}` makes it when a round's review is done")
+    console.print(str(page), soft_wrap=True, highlight=False)
+    if browser:
+        webbrowser.open(page.as_uri())
 
 
 @app.command()

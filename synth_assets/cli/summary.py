@@ -17,9 +17,9 @@ from synth_assets.discriminators.cascade import count_funnel
 from synth_assets.errors import StoreError
 from synth_assets.generation.estimate import Estimate
 from synth_assets.generation.waves import KEPT
+from synth_assets.monitoring.measures import REPORTS
 from synth_assets.monitoring.sql_models import check_select
 from synth_assets.project import Project
-from synth_assets.provenance.method_card import REPORTS
 from synth_assets.provenance.release import find_release, list_releases
 from synth_assets.records import RELEASABLE, SYNTHETIC, content_text_expression
 from synth_assets.spec import DatasetSpec

@@ -5,21 +5,26 @@ reviews continue, accepted rounds are released, recalls reach the lake. Actual: 
 one by one, and leaves partitions alone that have a queued or active run. Not here: the assets.
 """
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 
 from synth_assets.defs.partitions import DATASETS, ROUNDS, round_key, split_key
 from synth_assets.defs.resources import Platform
 from synth_assets.errors import SynthError
 from synth_assets.generation.engines import EMBEDDED, resolve_engine
+from synth_assets.generation.waves import KEPT
+from synth_assets.monitoring.alerts import alert_overdue
 from synth_assets.provenance.release import list_releases
 from synth_assets.records import digest_text
 from synth_assets.review.session import ReviewState, review_is_complete
 from synth_assets.seeds.reading import fingerprint
-from synth_assets.store import ROWS, digest_tables, round_index, round_name
+from synth_assets.spec import DatasetSpec
+from synth_assets.store import ROWS, Version, digest_tables, round_index, round_name
 
 SEEDS = ("quarantine", "raw_seeds", "liability_audit", "seeds", "quality_contract")
 ROUND = ("plan", "candidates", "verdicts", "filtered", "review_sample")
@@ -30,6 +35,7 @@ REVIEW = (
     "collapse_report",
     "privacy_report",
     "student_report",
+    "round_report",
     "round_close",
     "method_card",
 )
@@ -75,6 +81,7 @@ drift_job = dg.define_asset_job(
 
 JOBS = [seeds_job, round_job, review_job, release_job, trends_job, recall_job, recall_rebuild_job, drift_job]
 
+_DAY = dt.timedelta(days=1)
 _ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -201,26 +208,54 @@ def next_round(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Se
     job=review_job,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Goes on with a round when its review is finished.",
+    description="Goes on with a round when its review is finished; control items neither finish it nor hold it open. "
+    "Warns once a day of a review that is open for more than review.overdue_days.",
 )
 def finished_review(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-    requests = []
-    for dataset, round_ in _open_reviews(platform):
+    requests: list[dg.RunRequest] = []
+    told: dict[str, str] = json.loads(context.cursor or "{}")  # when an overdue review was last told
+    open_reviews = list(_open_reviews(platform))
+    for dataset, round_ in open_reviews:
         spec, sample = platform.spec(dataset), platform.lake.require("review_sample", dataset, round_)
         if _is_busy(context, None, dataset, round_):
             continue
-        kept = platform.lake.read("filtered", dataset, round_)
+        kept = platform.lake.read("filtered", dataset, round_).filter(pl.col("state") == KEPT)
         state = ReviewState(spec, round_, kept, sample.read(), platform.decisions)
         if spec.review.mode == "auto":
             key = sample.digest
         elif review_is_complete(state):
             key = digest_text(sample.digest, *sorted(state.decided()["decision_id"].to_list()))
         else:
+            _tell_overdue(context, spec, sample, told)
             continue
         requests.append(
             dg.RunRequest(run_key=f"review:{dataset}:{round_}:{key}", partition_key=round_key(dataset, round_))
         )
-    return dg.SensorResult(run_requests=requests) if requests else _skip("no review has been finished")
+    cursor = json.dumps({key: told[key] for key in (round_key(*each) for each in open_reviews) if key in told})
+    if requests:
+        return dg.SensorResult(run_requests=requests, cursor=cursor)
+    return dg.SensorResult(skip_reason="no review has been finished", cursor=cursor)
+
+
+def _tell_overdue(
+    context: dg.SensorEvaluationContext, spec: DatasetSpec, sample: Version, told: dict[str, str]
+) -> None:
+    """Warn of a review that is open for too long, unless that was done within a day, and note when in `told`."""
+    key, now = round_key(spec.name, str(sample.round)), _now()
+    open_since = dt.datetime.fromisoformat(sample.manifest["written_at"])
+    days = (now - open_since) / dt.timedelta(days=1)
+    if days <= spec.review.overdue_days or (key in told and now - dt.datetime.fromisoformat(told[key]) < _DAY):
+        return
+    told[key] = now.isoformat()
+    context.log.warning(f"{key}: its review is open for {days:.1f} days; `synth review {spec.name} {sample.round}`")
+    try:
+        alert_overdue(spec, str(sample.round), days)
+    except SynthError as error:
+        context.log.warning(str(error))
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 @dg.sensor(

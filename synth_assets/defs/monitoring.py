@@ -10,22 +10,24 @@ import polars as pl
 
 from synth_assets.defs.partitions import DATASET_ROUNDS, DATASETS, dataset_of, round_key, round_of
 from synth_assets.defs.resources import DATA_KINDS, OWNERS, Platform, commit, pins, plot_markdown, to_markdown
+from synth_assets.errors import SynthError
 from synth_assets.monitoring import plots
-from synth_assets.monitoring.alerts import send_alert
+from synth_assets.monitoring.alerts import describe_moved, send_alert
 from synth_assets.monitoring.collapse import measure_collapse
 from synth_assets.monitoring.drift import sweep_drift
-from synth_assets.monitoring.feedback import learn_feedback
-from synth_assets.monitoring.measures import Report
+from synth_assets.monitoring.feedback import find_exemplars, learn_feedback
+from synth_assets.monitoring.measures import REPORTS, Report
 from synth_assets.monitoring.privacy import measure_privacy
+from synth_assets.monitoring.report.page import collect_page, collect_rounds, read_trends
+from synth_assets.monitoring.report.render import render_index, render_page
 from synth_assets.monitoring.shift import measure_shift
 from synth_assets.monitoring.student import measure_student
 from synth_assets.monitoring.trends import collect_trends
-from synth_assets.provenance.method_card import REPORTS
 from synth_assets.provenance.release import find_release, list_releases
 from synth_assets.records import RELEASABLE, STEERING, SYNTHETIC, TRAIN
 from synth_assets.seeds.reading import read_monitor
 from synth_assets.spec import DatasetSpec
-from synth_assets.store import round_index, round_name
+from synth_assets.store import round_index, round_name, write_atomically
 
 GROUP = "monitoring"
 _ROUND = {"partitions_def": DATASET_ROUNDS, "group_name": GROUP, "owners": OWNERS, "kinds": DATA_KINDS}
@@ -40,7 +42,8 @@ def shift_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.Ma
     spec, seeds, corpus = _read(platform, dataset, round_)
     real = seeds.filter(pl.col("split").is_in([TRAIN, STEERING]) & (pl.col("disposition") == RELEASABLE))
     plan = platform.lake.read("plan", dataset, round_)
-    report = measure_shift(real, corpus.filter(pl.col("origin") == SYNTHETIC), spec, plan=plan)
+    synthetic = corpus.filter(pl.col("origin") == SYNTHETIC)
+    report = measure_shift(real, synthetic, spec, plan=plan, root=platform.project.root)
     return _commit_report(context, platform, "shift_report", report, plots.plot_shift)
 
 
@@ -56,16 +59,18 @@ def collapse_report(context: dg.AssetExecutionContext, platform: Platform) -> dg
         if round_index(name) <= round_index(round_)
     }
     anchor, held_out = (seeds.filter(pl.col("split") == split) for split in (TRAIN, STEERING))
-    report = measure_collapse(history, anchor, spec, held_out=held_out)
+    report = measure_collapse(history, anchor, spec, held_out=held_out, root=platform.project.root)
     return _commit_report(context, platform, "collapse_report", report, plots.plot_collapse)
 
 
-@dg.asset(**_ROUND, deps=["corpus", "seeds"], pool="cpu", code_version="1")
+@dg.asset(**_ROUND, deps=["corpus", "candidates", "seeds"], pool="cpu", code_version="2")
 def privacy_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """Near copies of seeds and membership inference, against the level real rows show among themselves."""
     dataset, round_ = dataset_of(context), round_of(context)
     spec, seeds, corpus = _read(platform, dataset, round_)
-    report = measure_privacy(corpus.filter(pl.col("origin") == SYNTHETIC), seeds, spec)
+    synthetic = corpus.filter(pl.col("origin") == SYNTHETIC)
+    candidates = platform.lake.read("candidates", dataset, round_)
+    report = measure_privacy(synthetic, seeds, spec, candidates=candidates, released=corpus)
     return _commit_report(context, platform, "privacy_report", report, plots.plot_privacy)
 
 
@@ -77,8 +82,33 @@ def student_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.
     synthetic = corpus.filter(pl.col("origin") == SYNTHETIC)
     train = seeds.filter((pl.col("split") == TRAIN) & (pl.col("disposition") == RELEASABLE))
     steering = seeds.filter(pl.col("split") == STEERING)
-    report = measure_student(train, synthetic, corpus, steering, spec)
+    report = measure_student(train, synthetic, corpus, steering, spec, root=platform.project.root)
     return _commit_report(context, platform, "student_report", report, plots.plot_student)
+
+
+@dg.asset(
+    **{**_ROUND, "kinds": {"html"}},
+    deps=["corpus", "filtered", "review_outcome", *REPORTS],
+    pool="cpu",
+    code_version="1",
+)
+def round_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """One page that shows every figure of the round with the rows behind it, and an index over the rounds."""
+    dataset, round_ = dataset_of(context), round_of(context)
+    lake, spec, folder = platform.lake, platform.spec(dataset), platform.project.reports / dataset
+    lines = collect_rounds(lake, spec)
+    page = collect_page(lake, spec, round_)
+    html = render_page(page, rounds=[line.round for line in lines])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"{round_}.html", html)
+    write_atomically(folder / "index.html", render_index(spec, lines, read_trends(lake, dataset, lines[-1].round)))
+    return commit(
+        context,
+        platform,
+        "round_report",
+        pl.DataFrame({"html": [html]}),
+        metadata={"level": page.level, "page": dg.MetadataValue.path(str(folder / f"{round_}.html"))},
+    )
 
 
 @dg.asset(**_ROUND, deps=["review_outcome", "corpus", "method_card", *REPORTS], code_version="1")
@@ -88,7 +118,14 @@ def round_close(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
     lake = platform.lake
     outcome, student = lake.require("review_outcome", dataset, round_), lake.require("student_report", dataset, round_)
     following = round_name(round_index(round_) + 1)
-    lesson = learn_feedback(student.read("metrics"), outcome.read("by_stratum"), lake.read("plan", dataset, round_))
+    missed = student.read("examples").filter(pl.col("kind") == "missed")
+    lesson = learn_feedback(
+        student.read("metrics"),
+        outcome.read("by_stratum"),
+        lake.read("plan", dataset, round_),
+        shift=lake.read("shift_report", dataset, round_, "metrics"),
+        exemplars=find_exemplars(missed, lake.read("seeds", dataset), platform.spec(dataset)),
+    )
     handed = lake.write("feedback", dataset, following, lesson, meta={"run": context.run.run_id, "from_round": round_})
     decision = outcome.read()["decision"].item()
     context.instance.add_dynamic_partitions("round", [following])
@@ -152,10 +189,14 @@ def drift_sweep(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
     previous = find_release(platform.project.releases, dataset, before[-1]).read() if before else None
     monitored = read_monitor(spec, platform.project.seed_folder(dataset))
     report = sweep_drift(spec, current.read(), monitored.rows, previous)
-    moved = report.metrics.filter(pl.col("level") != "ok")
-    if not moved.is_empty():
-        context.log.warning(f"drift: {', '.join(moved['metric'].unique().sort())}")
-        send_alert(spec, current.version, report)
+    moved, webhook = describe_moved(report), "not needed"
+    if moved:
+        context.log.warning(f"{dataset} {current.version} has drifted: {'; '.join(moved)}")
+        try:
+            webhook = "told" if send_alert(spec, current.version, report) else "none is set"
+        except SynthError as error:  # what was measured is kept, whoever listens
+            webhook = f"failed: {error}"
+            context.log.error(str(error))
     return _commit_report(
         context,
         platform,
@@ -164,6 +205,7 @@ def drift_sweep(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
         plots.plot_shift,
         release=current.version,
         monitor_rows=monitored.rows.height,
+        webhook=webhook,
     )
 
 
@@ -177,7 +219,7 @@ def _commit_report(
     platform: Platform,
     asset: str,
     report: Report,
-    plot: Callable[[Report], bytes],
+    plot: Callable[[Report], plots.Picture],
     **extra: object,
 ) -> dg.MaterializeResult:
     metrics = report.metrics
@@ -220,7 +262,7 @@ def _report_check(name: str, partitions: dg.PartitionsDefinition) -> dg.AssetChe
     return within_contract
 
 
-ASSETS = [shift_report, collapse_report, privacy_report, student_report, round_close, trends, drift_sweep]
+ASSETS = [shift_report, collapse_report, privacy_report, student_report, round_report, round_close, trends, drift_sweep]
 CHECKS = [
     _report_check("shift_report", DATASET_ROUNDS),
     _report_check("collapse_report", DATASET_ROUNDS),

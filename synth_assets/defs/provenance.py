@@ -12,9 +12,10 @@ from synth_assets.defs.corpus import read_evidence
 from synth_assets.defs.partitions import DATASET_ROUNDS, dataset_of, round_of
 from synth_assets.defs.resources import OWNERS, Platform, commit, pins
 from synth_assets.errors import GateError
+from synth_assets.monitoring.measures import REPORTS
 from synth_assets.provenance.gates import corpus_terms, evaluate_gates, require_gates, require_reports
 from synth_assets.provenance.ledger import build_lineage
-from synth_assets.provenance.method_card import REPORTS, collect_facts, render_card
+from synth_assets.provenance.method_card import collect_facts, render_card
 from synth_assets.provenance.release import write_release
 
 GROUP = "provenance"

@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from synth_assets.defs.partitions import split_key
+from synth_assets.monitoring.plots import Picture
 from synth_assets.project import Project, find_project
 from synth_assets.provenance.quarantine import KINDS
 from synth_assets.review.decisions import DecisionStore
@@ -104,11 +105,11 @@ def to_markdown(frame: pl.DataFrame) -> str:
     return "\n".join([head, *lines])
 
 
-def plot_markdown(title: str, png: bytes) -> dg.MarkdownMetadataValue:
-    """Return a PNG for display inside the UI."""
+def plot_markdown(title: str, picture: Picture) -> dg.MarkdownMetadataValue:
+    """Return a picture for display inside the UI."""
     import base64
 
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(picture.png).decode()})")
 
 
 def library_versions() -> dict[str, str]:

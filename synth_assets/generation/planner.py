@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from synth_assets.errors import GateError
@@ -18,7 +19,8 @@ from synth_assets.records import RELEASABLE, TRAIN, apportion, digest_text
 from synth_assets.spec import MAX_SHARE, DatasetSpec
 from synth_assets.store import round_index
 
-_FEEDBACK_RANGE = (0.5, 2.0)
+_FLOOR = 0.5
+_MOST = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ def plan_round(
     The whole corpus can hold S = R·σ/(1−σ) synthetic rows, R the releasable training rows (times the upsampling cap,
     and never above 0.80 by physical rows), σ the share; no stratum with real rows takes more than 4 synthetic rows
     per real one. What is wanted beyond that is clamped, and the strata at their limit are marked `binding`.
-    `feedback` (stratum, error) from the round before moves the allocation within half and double of the real mix.
+    `feedback` (stratum, error) from the round before moves a targeted allocation: a stratum with room
+    gets at least half and at most double of its share of the real mix (more only where the others are full), and one
+    row at the least. A uniform allocation follows the real mix whatever was learned.
     GateError if a stratum without releasable real rows is not declared synthetic_only.
     """
     counts = count_strata(spec, seeds)
@@ -75,8 +79,9 @@ def plan_round(
 
     limits = [_stratum_limit(spec, stratum, real, capacity) for stratum, real in zip(strata, releasable, strict=True)]
     rooms = [max(limit - used, 0) for limit, used in zip(limits, before, strict=True)]
-    weights = _weights(counts, feedback)
-    targets = _allocate(target, weights, rooms)
+    mix = _real_mix(counts)
+    weights = _weights(counts, mix, feedback if spec.generation.allocation == "targeted" else None)
+    targets = _allocate_within(target, weights, mix, rooms)
     rows = counts.with_columns(
         accepted_before=pl.Series(before, dtype=pl.Int64),
         capacity=pl.Series(limits, dtype=pl.Int64),
@@ -145,18 +150,43 @@ def _stratum_limit(spec: DatasetSpec, stratum: str, releasable: int, capacity: i
     return math.floor(releasable * MAX_SHARE / (1 - MAX_SHARE) + 1e-9)
 
 
-def _weights(counts: pl.DataFrame, feedback: pl.DataFrame | None) -> list[float]:
-    """Return the allocation weights: the real training mix, moved by relative error within half and double of it."""
+def _real_mix(counts: pl.DataFrame) -> pl.Series:
+    """Return the training rows of each stratum; a stratum without any counts like the smallest."""
     real = counts["real_train"].cast(pl.Float64)
-    base = real.replace(0.0, real.filter(real > 0).min())
+    return real.replace(0.0, real.filter(real > 0).min())
+
+
+def _weights(counts: pl.DataFrame, mix: pl.Series, feedback: pl.DataFrame | None) -> list[float]:
+    """Return the allocation weights: half of each follows the real mix, the other half the relative error.
+
+    The mean error is that of a row of the real mix, so that the weights sum to what the mix does: half of a stratum's
+    share of it is a floor.
+    """
     if feedback is None or feedback.is_empty():
-        return base.to_list()
+        return mix.to_list()
     errors = counts.join(feedback.select("stratum", "error"), on="stratum", how="left", maintain_order="left")["error"]
-    mean = errors.mean()
-    if not isinstance(mean, float) or mean <= 0:
-        return base.to_list()
-    factor = (errors.fill_null(mean) / mean).clip(*_FEEDBACK_RANGE)
-    return (base * factor).to_list()
+    known = errors.is_not_null()
+    mean = float(np.average(errors.filter(known), weights=mix.filter(known))) if known.any() else 0.0
+    if mean <= 0:
+        return mix.to_list()
+    return (mix * (_FLOOR + (1 - _FLOOR) * errors.fill_null(mean) / mean)).to_list()
+
+
+def _allocate_within(target: int, weights: list[float], mix: pl.Series, rooms: list[int]) -> list[int]:
+    """Return targets by weight, none above twice its share of the mix unless the others are full, and none empty.
+
+    A stratum that rounding leaves without a row takes one from the largest, as long as there is a row for each.
+    """
+    caps = [math.ceil(_MOST * target * share) for share in (mix / mix.sum()).to_list()]
+    targets = _allocate(target, weights, [min(cap, room) for cap, room in zip(caps, rooms, strict=True)])
+    left = [room - given for room, given in zip(rooms, targets, strict=True)]
+    targets = [a + b for a, b in zip(targets, _allocate(target - sum(targets), weights, left), strict=True)]
+    if sum(targets) >= sum(room > 0 for room in rooms):
+        for i, room in enumerate(rooms):
+            if room > 0 and targets[i] == 0:
+                targets[targets.index(max(targets))] -= 1
+                targets[i] += 1
+    return targets
 
 
 def _allocate(target: int, weights: list[float], rooms: list[int]) -> list[int]:

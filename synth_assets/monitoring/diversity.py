@@ -1,4 +1,4 @@
-"""How varied a set of texts is: tokens, distinct-n, n-gram entropy, compression ratio, self-repetition, shared spans.
+"""How varied a set of texts is: tokens, distinct-n, entropy, compression, repetition, self-BLEU, Vendi, shared spans.
 
 Here: plain functions of tokens or texts. All of them but the spans fall or rise with the amount of text: compare only
 at an equal token budget (collapse does). Not here: what a change means.
@@ -7,7 +7,7 @@ at an equal token budget (collapse does). Not here: what a change means.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import polars as pl
 # a word, or one sign of a script that is written without spaces (kana, Chinese characters, Thai, Lao, Khmer)
 _UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 TOKEN_PATTERN = f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+"
+PIECE_PATTERN = rf"\s*(?:{TOKEN_PATTERN}|[^\w\s])"
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -53,11 +54,36 @@ class Tokens:
         stop = len(ids) if budget is None else min(budget, len(ids))
         return Tokens(ids[:stop], new_docs[:stop], len(docs), self.vocabulary)
 
+    @classmethod
+    def join(cls, parts: Sequence[Tokens]) -> Tokens:
+        """Return the texts of all parts (at least one, all from one tokenize call) one after the other."""
+        starts = np.cumsum([0, *(part.n_docs for part in parts)])
+        docs = [part.docs + start for part, start in zip(parts, starts[:-1], strict=True)]
+        ids = np.concatenate([part.ids for part in parts])
+        return cls(ids, np.concatenate(docs), int(starts[-1]), parts[0].vocabulary)
+
 
 def tokenize(texts: pl.Series) -> Tokens:
     """Return the lower-cased words of the texts as integers; signs of unspaced scripts are words; null has none."""
-    frame = pl.DataFrame({"doc": np.arange(len(texts)), "token": texts.cast(pl.String)}).select(
-        "doc", pl.col("token").fill_null("").str.to_lowercase().str.extract_all(TOKEN_PATTERN)
+    return _tokenize(texts.cast(pl.String).str.to_lowercase(), TOKEN_PATTERN)
+
+
+def split_pieces(texts: pl.Series) -> Tokens:
+    """Return words and other signs as integers, each with the space before it, of which the texts can be joined."""
+    return _tokenize(texts.cast(pl.String), PIECE_PATTERN)
+
+
+def join_pieces(pieces: Tokens) -> pl.Series:
+    """Return the texts that split_pieces took apart, without space around them; what has no piece is empty."""
+    told = pl.DataFrame({"doc": pieces.docs, "piece": pieces.vocabulary.gather(pieces.ids)})
+    joined = told.group_by("doc").agg(pl.col("piece").str.join(""))
+    every = pl.DataFrame({"doc": np.arange(pieces.n_docs)}).join(joined, on="doc", how="left", maintain_order="left")
+    return every["piece"].fill_null("").str.strip_chars().alias("text")
+
+
+def _tokenize(texts: pl.Series, pattern: str) -> Tokens:
+    frame = pl.DataFrame({"doc": np.arange(len(texts)), "token": texts}).select(
+        "doc", pl.col("token").fill_null("").str.extract_all(pattern)
     )
     flat = frame.explode("token").drop_nulls("token")
     vocabulary = flat["token"].unique().sort()
@@ -121,6 +147,82 @@ def measure_self_repetition(tokens: Tokens, n: int = 4) -> float:
     sizes = np.bincount(docs, minlength=tokens.n_docs)
     share = np.bincount(docs, weights=shared, minlength=tokens.n_docs)[sizes > 0] / sizes[sizes > 0]
     return float(share.mean())
+
+
+def measure_self_bleu(tokens: Tokens, n: int = 4) -> float:
+    """Return the mean BLEU-n of each text against all others (Zhu 2018, arXiv 1802.01886), exactly; NaN without any.
+
+    Precisions above 1-grams are smoothed by one (Lin & Och 2004); the brevity penalty takes the nearest other length.
+    Linear in the number of tokens: an n-gram is clipped by its largest count among the other texts, which is its
+    largest or second largest of all. More means more alike; comparable at equal numbers of texts and lengths only.
+    """
+    lengths = tokens.lengths
+    told = lengths > 0
+    if told.sum() < 2:
+        return float("nan")
+    logs = np.zeros(tokens.n_docs)
+    for size in range(1, n + 1):
+        smooth = int(size > 1)
+        matches = _count_matches(*find_ngrams(tokens, size), tokens.n_docs) + smooth
+        total = np.maximum(lengths - size + 1, 0) + smooth
+        with np.errstate(divide="ignore"):
+            logs += np.log(matches / np.maximum(total, 1)) / n
+    penalty = np.minimum(0.0, 1 - _find_nearest_others(lengths[told]) / lengths[told])
+    return float(np.exp(logs[told] + penalty).mean())
+
+
+def _count_matches(hashes: np.ndarray, docs: np.ndarray, n_docs: int) -> np.ndarray:
+    """Return the n-grams of each text that others hold, each at most as often as the one of them that holds it most."""
+    if not len(hashes):
+        return np.zeros(n_docs)
+    grams = np.unique(hashes, return_inverse=True)[1]
+    pairs, counts = np.unique(grams * np.int64(n_docs) + docs, return_counts=True)
+    order = np.lexsort((-counts, pairs // n_docs))  # by n-gram, the largest count first
+    gram, doc = np.divmod(pairs[order], n_docs)
+    counts = counts[order]
+    again = np.append(False, gram[1:] == gram[:-1])
+    largest = counts[~again][np.cumsum(~again) - 1]
+    second = np.append(counts[1:], 0) * np.append(again[1:], False)
+    among_others = np.where(again, largest, second)
+    return np.bincount(doc, weights=np.minimum(counts, among_others), minlength=n_docs)
+
+
+def _find_nearest_others(lengths: np.ndarray) -> np.ndarray:
+    """Return for each of at least two lengths the nearest of the others, the shorter one of two as near."""
+    order = np.argsort(lengths, kind="stable")
+    ranked = lengths[order].astype(np.float64)
+    below, above = np.append(-np.inf, ranked[:-1]), np.append(ranked[1:], np.inf)
+    nearest = np.empty(len(lengths))
+    nearest[order] = np.where(ranked - below <= above - ranked, below, above)
+    return nearest
+
+
+def measure_vendi(vectors: np.ndarray) -> float:
+    """Return the Vendi score of unit vectors, shape (texts, dimensions): the effective number of different texts.
+
+    exp of the entropy of the eigenvalues of the cosine matrix over n (Friedman & Dieng 2023, arXiv 2210.02410), between
+    1 and n; zero vectors are left out, NaN without others.
+    """
+    vectors = vectors[vectors.any(axis=1)].astype(np.float64)
+    if not len(vectors):
+        return float("nan")
+    product = vectors @ vectors.T if len(vectors) <= vectors.shape[1] else vectors.T @ vectors
+    shares = np.linalg.eigvalsh(product / len(vectors))
+    shares = shares[shares > 1e-12]
+    return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def measure_coverage(real: np.ndarray, made: np.ndarray, neighbors: int = 5) -> float:
+    """Return the share of real unit vectors that have a made one no farther than their k-th real neighbor.
+
+    Coverage (Naeem 2020, arXiv 2002.09797); of as many other real rows it is about 1 − 2^−k. NaN for k or fewer rows.
+    """
+    if len(real) <= neighbors:
+        return float("nan")
+    among = real @ real.T
+    np.fill_diagonal(among, -np.inf)
+    least = np.partition(among, -neighbors, axis=1)[:, -neighbors]
+    return float(((real @ made.T).max(axis=1, initial=-np.inf) >= least).mean())
 
 
 def find_longest_shared_spans(texts: Tokens, reference: Tokens, *, limit: int = 64) -> tuple[np.ndarray, np.ndarray]:

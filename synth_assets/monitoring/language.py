@@ -13,7 +13,8 @@ from synth_assets.monitoring.diversity import Tokens
 from synth_assets.ngrams import Counts, hash_together
 
 TRIGRAM, BIGRAM, UNIGRAM = 0.6, 0.3, 0.1
-_START, _END, _UNKNOWN, _FIRST = 0, 1, 2, 3
+START, END, UNKNOWN, WORD = 0, 1, 2, 3
+"""Codes of what stands in a window beside words; a word's is its id + WORD."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class TrigramModel:
 
     def predict(self, tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
         """Return the probability of every token and every end of a text, and the text each belongs to."""
-        before, last, word, docs = _read_windows(tokens, self.known)
+        before, last, word, docs = read_windows(tokens, self.known)
         outcomes = int(self.known.sum()) + 2
         chance = (self.words[word] + 1) / (self.words.sum() + outcomes)
         chance = _mix_in(chance, self.bigrams, self.contexts, (last, word), BIGRAM / (BIGRAM + UNIGRAM))
@@ -58,22 +59,22 @@ def fit_trigrams(tokens: Tokens, vocabulary: Tokens) -> TrigramModel:
     """
     known = np.zeros(len(tokens.vocabulary), bool)
     known[vocabulary.ids] = True
-    before, last, word, _ = _read_windows(tokens, known)
+    before, last, word, _ = read_windows(tokens, known)
     return TrigramModel(
         known,
-        np.bincount(word, minlength=len(known) + _FIRST),
+        np.bincount(word, minlength=len(known) + WORD),
         *(Counts.of(hash_together(*parts)) for parts in ((last,), (last, word), (before, last), (before, last, word))),
     )
 
 
-def _read_windows(tokens: Tokens, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def read_windows(tokens: Tokens, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (word before last, last word, word, text) of every prediction: texts padded with two starts and an end."""
     lengths = tokens.lengths
     starts = np.cumsum(lengths + 3) - (lengths + 3)
-    padded = np.full(len(tokens) + 3 * tokens.n_docs, _START, np.int64)
+    padded = np.full(len(tokens) + 3 * tokens.n_docs, START, np.int64)
     within = np.arange(len(tokens)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    padded[starts[tokens.docs] + 2 + within] = np.where(known[tokens.ids], tokens.ids + _FIRST, _UNKNOWN)
-    padded[starts + 2 + lengths] = _END
+    padded[starts[tokens.docs] + 2 + within] = np.where(known[tokens.ids], tokens.ids + WORD, UNKNOWN)
+    padded[starts + 2 + lengths] = END
     docs = np.repeat(np.arange(tokens.n_docs), lengths + 1)
     places = np.arange(len(docs)) + 2 * (docs + 1)
     return padded[places - 2], padded[places - 1], padded[places], docs

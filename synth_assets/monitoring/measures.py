@@ -19,6 +19,7 @@ OK = "ok"
 WATCH = "watch"
 ACT = "act"
 LEVELS = (OK, WATCH, ACT)
+REPORTS = ("shift_report", "collapse_report", "privacy_report", "student_report")
 
 METRIC_SCHEMA: dict[str, pl.DataType] = {
     "metric": pl.String(),

@@ -1,14 +1,17 @@
-"""The reports as pictures: small PNGs for the Dagster UI, the HTML report and the method card.
+"""The reports as pictures: small pictures for the Dagster UI, the HTML report and the method card.
 
-Here: one function a picture, frames or a Report in, PNG bytes out (at most 40 KB, readable at 640 × 360). Not here:
-any number that is not already in the frame.
+Here: one function a picture, frames or a Report in, a Picture out (PNG of at most 40 KB, readable at 640 × 360, and
+SVG). Not here: any number that is not already in the frame, the page (report/).
 """
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,12 +43,13 @@ COLORS_OF_PALETTE = 256
 
 # Okabe & Ito: told apart by color-blind readers too; levels also differ by marker
 BLUE, ORANGE, VERMILION, GREEN, SKY, PURPLE = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#56B4E9", "#CC79A7"
-INK, SOFT, NULL = "#222222", "#5A626B", "#C4C9CF"
+INK, SOFT, LINE, NULL = "#222222", "#5A626B", "#888888", "#C4C9CF"
+PAGE_COLORS = {INK: "ink", SOFT: "soft", LINE: "line", NULL: "band"}
 LEVEL_STYLE = {OK: (BLUE, "o"), WATCH: (ORANGE, "D"), ACT: (VERMILION, "X")}
 LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 
 
-def plot_shift(report: Report) -> bytes:
+def plot_shift(report: Report) -> Picture:
     """Draw PSI of each field (log scale) and the two-sample accuracies, each over its real-vs-real interval.
 
     Metrics of a drift sweep are named comparison/metric; the comparison is then told with the field.
@@ -66,10 +70,10 @@ def plot_shift(report: Report) -> bytes:
     ]
     _draw_rows(right, tests, names, "two-sample test\naccuracy (½ = alike)")
     right.set_xlim(min(0.45, right.get_xlim()[0]), 1.0)
-    return _render(figure)
+    return Picture(figure)
 
 
-def plot_collapse(report: Report) -> bytes:
+def plot_collapse(report: Report) -> Picture:
     """Draw distinct-2 (or the fall of variance) over the rounds beside the anchor, and what is left of the tails."""
     figure = _make_figure("Collapse: variety and tails against the real anchor", report.level)
     left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
@@ -110,10 +114,10 @@ def plot_collapse(report: Report) -> bytes:
     _draw_rows(right, tails, names, "tails kept\n(1 = as real rows do)")
     if tails.height:
         right.set_xlim(0, None)
-    return _render(figure)
+    return Picture(figure)
 
 
-def plot_privacy(report: Report) -> bytes:
+def plot_privacy(report: Report) -> Picture:
     """Draw the shares of near copies and the membership-inference AUC with its interval, beside the sealed rows."""
     figure = _make_figure("Privacy: likeness to the real rows behind", report.level)
     left, right = figure.subplots(1, 2)
@@ -133,10 +137,10 @@ def plot_privacy(report: Report) -> bytes:
         low, high = ends.get(f"{name}_low"), ends.get(f"{name}_high")
         if low is not None and high is not None:
             right.plot([low, high], [place, place], color=INK, lw=1.4, zorder=3)
-    return _render(figure)
+    return Picture(figure)
 
 
-def plot_student(report: Report) -> bytes:
+def plot_student(report: Report) -> Picture:
     """Draw the scores of the students on real rows and how far each falls below the one trained on real rows."""
     figure = _make_figure("Student: trained on each, tested on real rows", report.level)
     left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
@@ -165,10 +169,10 @@ def plot_student(report: Report) -> bytes:
         if f"{name}_low" in values and f"{name}_high" in values:
             right.plot([values[f"{name}_low"], values[f"{name}_high"]], [place, place], color=INK, lw=1.4, zorder=3)
     right.axvline(0, color=INK, lw=0.8)
-    return _render(figure)
+    return Picture(figure)
 
 
-def plot_funnel(counts: pl.DataFrame, strata: pl.DataFrame | None = None) -> bytes:
+def plot_funnel(counts: pl.DataFrame, strata: pl.DataFrame | None = None) -> Picture:
     """Draw how many rows each stage left and why it rejected the others, and the yield of the poorest strata.
 
     counts: stage, count, why (optional, text), from first to last stage. strata: stratum, candidates, kept, reserve.
@@ -194,7 +198,7 @@ def plot_funnel(counts: pl.DataFrame, strata: pl.DataFrame | None = None) -> byt
     axes.xaxis.set_major_formatter(_thousands)
     axes.margins(x=0.24)
     axes.set_xlim(0, None)
-    return _render(figure)
+    return Picture(figure)
 
 
 def _draw_yields(axes: Any, strata: pl.DataFrame) -> None:
@@ -210,7 +214,7 @@ def _draw_yields(axes: Any, strata: pl.DataFrame) -> None:
     axes.set_xlabel("yield" if shares.height <= MAX_ROWS else f"yield (lowest {MAX_ROWS})")
 
 
-def plot_trends(frame: pl.DataFrame) -> bytes:
+def plot_trends(frame: pl.DataFrame) -> Picture:
     """Draw one small panel a metric over the rounds, at most six metrics. frame: round, metric, value, level if any.
 
     Where there are more than six, those of PANELS come first.
@@ -239,10 +243,10 @@ def plot_trends(frame: pl.DataFrame) -> bytes:
     if metrics:
         figure.supxlabel("round", fontsize=9)
         figure.supylabel("value", fontsize=9)
-    return _render(figure)
+    return Picture(figure)
 
 
-def plot_strata(plan: pl.DataFrame) -> bytes:
+def plot_strata(plan: pl.DataFrame) -> Picture:
     """Draw real and synthetic rows of every stratum. plan: stratum, real, synthetic (counts)."""
     figure = _make_figure("Strata: real and synthetic rows")
     axes = figure.subplots()
@@ -264,7 +268,7 @@ def plot_strata(plan: pl.DataFrame) -> bytes:
         axes.yaxis.set_major_formatter(_thousands)
         axes.set_xlim(-0.5, ordered.height - 0.5)
         axes.legend(frameon=False, fontsize=8.5, loc="upper right")
-    return _render(figure)
+    return Picture(figure)
 
 
 # ---- parts of pictures
@@ -367,32 +371,59 @@ def _thousands(value: float, _: object = None) -> str:
     return f"{value:,.0f}"
 
 
-def _render(figure: Any) -> bytes:
-    """Return the figure as a PNG with a palette of 256 colors: half the bytes, and no color of a level is lost."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from PIL import Image
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure. png: for the UI and for files; svg: for a page, with the page's own colors."""
 
-    for axes in figure.axes:
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        for side in ("left", "bottom"):
-            axes.spines[side].set_color("#888888")
-        axes.set_axisbelow(True)
-        axes.tick_params(colors=INK)
-    canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a sign that the font lacks becomes a box
-        canvas.draw()
-    image = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
-    out = io.BytesIO()
-    image.quantize(COLORS_OF_PALETTE, method=Image.Quantize.MAXCOVERAGE).save(out, "PNG", optimize=True)
-    return out.getvalue()
+    figure: Any
+
+    def __post_init__(self) -> None:
+        for axes in self.figure.axes:
+            for side in ("top", "right"):
+                axes.spines[side].set_visible(False)
+            for side in ("left", "bottom"):
+                axes.spines[side].set_color(LINE)
+            axes.set_axisbelow(True)
+            axes.tick_params(colors=INK)
+
+    @cached_property
+    def png(self) -> bytes:
+        """PNG with a palette of 256 colors: half the bytes, and no color of a level is lost."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from PIL import Image
+
+        canvas = FigureCanvasAgg(self.figure)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a sign that the font lacks becomes a box
+            canvas.draw()
+        image = Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3])
+        out = io.BytesIO()
+        image.quantize(COLORS_OF_PALETTE, method=Image.Quantize.MAXCOVERAGE).save(out, "PNG", optimize=True)
+        return out.getvalue()
+
+    @cached_property
+    def svg(self) -> str:
+        """An <svg> element without background whose text is text; ink, lines and bands are var(--ink), --soft, --line,
+        --band, so that a page may be dark. The same figure gives the same text.
+        """
+        import matplotlib
+
+        out = io.StringIO()
+        settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "synth-assets", "font.family": ["sans-serif"]}
+        with matplotlib.rc_context(settings), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        drawn = out.getvalue()
+        drawn = re.sub(r"\s*<metadata>.*?</metadata>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
+        for color, name in PAGE_COLORS.items():
+            drawn = re.sub(color, f"var(--{name})", drawn, flags=re.IGNORECASE)
+        return drawn
 
 
 # ---- the review
 
 
-def plot_operating_characteristic(curves: pl.DataFrame, *, tolerated: float, acceptable: float) -> bytes:
+def plot_operating_characteristic(curves: pl.DataFrame, *, tolerated: float, acceptable: float) -> Picture:
     """Draw how often plans accept and how many rows they take, by defect rate, with both promised points.
 
     curves: plan, defect_rate, acceptance, mean_size (review.plans.characteristic, several plans below each other);
@@ -420,4 +451,4 @@ def plot_operating_characteristic(curves: pl.DataFrame, *, tolerated: float, acc
     right.set_ylim(0, None)
     if plans:
         left.legend(frameon=False, fontsize=8.5, loc="upper right")
-    return _render(figure)
+    return Picture(figure)

@@ -9,11 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from synth_assets.monitoring.measures import REPORTS
 from synth_assets.records import SYNTHETIC
 from synth_assets.spec import DatasetSpec
 from synth_assets.store import Lake
-
-REPORTS = ("shift_report", "collapse_report", "privacy_report", "student_report")
 
 
 def collect_facts(

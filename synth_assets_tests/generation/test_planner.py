@@ -91,12 +91,33 @@ def test_an_allowed_value_without_any_row_is_a_stratum_without_rows() -> None:
         make_plan(text_spec(fields=fields), rows({"a": 30}))
 
 
-def test_feedback_moves_the_allocation_within_half_and_double() -> None:
+def test_feedback_moves_the_allocation_within_half_and_double_of_the_real_mix() -> None:
     lesson = pl.DataFrame({"stratum": ["a", "b", "c"], "error": [0.0, 0.1, 5.0]})
-    plan = make_plan(text_spec(target_accepted=90), rows({"a": 90, "b": 90, "c": 90}), feedback=lesson)
-    assert targets(plan)["c"] == max(targets(plan).values())
-    assert targets(plan)["c"] <= 4 * targets(plan)["a"] + 1
-    assert min(targets(plan).values()) > 0
+    seeds = rows({"a": 90, "b": 90, "c": 90})
+    plan = make_plan(text_spec(target_accepted=90), seeds, feedback=lesson)
+    assert targets(plan) == {"a": 15, "b": 16, "c": 59}
+    mild = pl.DataFrame({"stratum": ["a", "b", "c"], "error": [0.2, 0.3, 0.4]})
+    assert targets(make_plan(text_spec(target_accepted=90), seeds, feedback=mild)) == {"a": 25, "b": 30, "c": 35}
+
+
+def test_what_is_above_double_of_the_real_mix_goes_to_the_other_strata() -> None:
+    lesson = pl.DataFrame({"stratum": list("abcde"), "error": [0.0, 0.0, 0.0, 0.0, 1.0]})
+    plan = make_plan(text_spec(target_accepted=100), rows(dict.fromkeys("abcde", 90)), feedback=lesson)
+    assert targets(plan) == {"a": 15, "b": 15, "c": 15, "d": 15, "e": 40}
+
+
+def test_a_uniform_allocation_follows_the_real_mix_whatever_was_learned() -> None:
+    lesson = pl.DataFrame({"stratum": ["a", "b"], "error": [0.0, 5.0]})
+    uniform = text_spec(target_accepted=90, generation={"allocation": "uniform"})
+    assert targets(make_plan(uniform, rows({"a": 60, "b": 30}), feedback=lesson)) == {"a": 60, "b": 30}
+
+
+def test_no_stratum_with_room_goes_without_as_long_as_there_is_a_row_for_each() -> None:
+    seeds = rows({"a": 400, "b": 1, "c": 1, "full": 1})
+    lesson = pl.DataFrame({"stratum": ["a", "b", "c", "full"], "error": [1.0, 0.0, 0.0, 0.0]})
+    plan = make_plan(text_spec(target_accepted=14), seeds, feedback=lesson, accepted_before={"full": 4})
+    assert targets(plan) == {"a": 8, "b": 1, "c": 1, "full": 0}
+    assert sorted(targets(make_plan(text_spec(target_accepted=2), seeds)).values()) == [0, 0, 0, 2]
 
 
 def test_upsampling_lets_the_mix_hold_more_but_never_above_80_percent_by_rows() -> None:
@@ -114,3 +135,17 @@ def test_targets_fit_the_rooms_and_sum_to_the_plan(sizes: dict[str, int], wanted
     assert (plan.strata["target"] <= rooms).all()
     total = min(wanted, plan.settings["capacity"].item())
     assert sum(targets(plan).values()) == -(-total // rounds)
+
+
+@given(counts, st.integers(1, 500), st.lists(st.floats(0, 1), min_size=8, max_size=8))
+def test_half_of_the_real_mix_is_a_floor_whatever_the_errors(
+    sizes: dict[str, int], wanted: int, errors: list[float]
+) -> None:
+    lesson = pl.DataFrame({"stratum": list("abcdefgh"), "error": errors})
+    plan = make_plan(text_spec(target_accepted=wanted), rows(sizes), feedback=lesson)
+    planned = sum(targets(plan).values())
+    for stratum, target in targets(plan).items():
+        share = sizes[stratum] / sum(sizes.values())
+        # a room of four times the real rows is above double of the share, which is at most 4/3 times the rows each
+        assert target >= int(planned * share / 2) - 1
+        assert target <= 2 * planned * share + 2

@@ -29,6 +29,18 @@ def make_texts(rows: int, seed: int, *, sharpness: float = 1.0, vocabulary: int 
     return pl.DataFrame({"example_id": ids, "stratum": ["all"] * rows, "text": texts})
 
 
+def make_sentences(rows: int, seed: int) -> pl.DataFrame:
+    """Return texts in which every word decides the next, but for one in five."""
+    rng = np.random.default_rng(seed)
+    words = np.empty((rows, 10), np.int64)
+    words[:, 0] = rng.integers(0, 400, rows)
+    for place in range(1, 10):
+        follows = (words[:, place - 1] * 7 + 3) % 400
+        words[:, place] = np.where(rng.random(rows) < 0.2, rng.integers(0, 400, rows), follows)
+    texts = [" ".join(f"w{i}" for i in row) for row in words]
+    return pl.DataFrame({"example_id": [f"s{seed}-{i}" for i in range(rows)], "stratum": ["all"] * rows, "text": texts})
+
+
 @pytest.fixture(scope="module")
 def anchor() -> pl.DataFrame:
     return make_texts(600, 1)
@@ -86,6 +98,49 @@ def test_held_out_text_is_worse_predicted_after_a_collapse(anchor: pl.DataFrame)
         measure_collapse({"r000": mark(make_texts(600, 2, sharpness=3))}, anchor, OPEN, held_out=held_out), "perplexity"
     )
     assert metric["value"] > 1.5 * metric["null_high"]
+
+
+def test_a_corpus_that_predicts_real_text_badly_acts(anchor: pl.DataFrame):
+    # the same words as often, in an order that is always the same: only what follows what is lost
+    made = make_texts(600, 2).with_columns(pl.col("text").str.split(" ").list.sort().list.join(" "))
+    held_out = make_sentences(200, 9)
+    report = measure_collapse({"r000": mark(made)}, make_sentences(600, 1), OPEN, held_out=held_out)
+    perplexity = find(report, "perplexity")
+    assert perplexity["value"] > perplexity["threshold"] > perplexity["null_high"]
+    assert perplexity["level"] == "act"
+    assert find(report, "synthetic_perplexity")["level"] == "watch"
+
+
+def test_texts_that_say_one_thing_lose_meaning():
+    made = make_messages(400, 2).with_columns(text=pl.lit("please reset the login password of my phone"))
+    report = measure_collapse({"r000": mark(made)}, make_messages(400, 1), MESSAGES)
+    assert find(report, "vendi_drop")["level"] == "act"
+    assert find(report, "semantic_coverage")["level"] == "act"
+    assert find(report, "self_bleu")["value"] == pytest.approx(1)
+
+
+def test_a_corpus_of_one_topic_in_three_covers_less():
+    made = make_messages(600, 2).filter(pl.col("topic") == "card")
+    metric = find(measure_collapse({"r000": mark(made)}, make_messages(400, 1), MESSAGES), "semantic_coverage")
+    assert metric["value"] < metric["null_low"]
+
+
+def test_rare_pairs_that_vanish_act_though_every_value_is_there():
+    spec = make_spec([{"name": "a", "type": "category"}, {"name": "b", "type": "category"}])
+
+    def draw(seed: int, odd: float) -> pl.DataFrame:
+        rng = np.random.default_rng(seed)
+        a = rng.integers(0, 12, 2000)
+        b = np.where(rng.random(2000) < odd, rng.integers(0, 12, 2000), a)
+        ids = [f"p{seed}-{i}" for i in range(2000)]
+        return pl.DataFrame(
+            {"example_id": ids, "stratum": ["all"] * 2000, "a": [f"a{i}" for i in a], "b": [f"b{i}" for i in b]}
+        )
+
+    anchor = draw(1, 0.3)
+    kept = find(measure_collapse({"r000": mark(draw(2, 0.3))}, anchor, spec), "rare_pair_coverage")
+    lost = find(measure_collapse({"r000": mark(draw(3, 0.0))}, anchor, spec), "rare_pair_coverage")
+    assert (kept["level"], lost["level"], lost["value"]) == ("ok", "act", 0)
 
 
 def test_fresh_customers_are_ok():

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import ks_2samp
+from scipy.special import rel_entr
+from scipy.stats import ks_2samp, wasserstein_distance
 from scipy.stats.contingency import association
 
 from synth_assets.monitoring.distances import (
@@ -15,6 +16,7 @@ from synth_assets.monitoring.distances import (
     measure_ks,
     measure_psi,
     measure_total_variation,
+    measure_wasserstein,
 )
 
 COUNTS = hnp.arrays(np.int64, 6, elements=st.integers(0, 500)).filter(lambda counts: counts.sum() > 0)
@@ -32,6 +34,18 @@ def test_psi_by_hand():
 def test_psi_is_symmetric_and_not_negative(a: np.ndarray, b: np.ndarray):
     assert measure_psi(a, b) == pytest.approx(float(measure_psi(b, a)))
     assert measure_psi(a, b) >= 0
+
+
+@given(COUNTS.map(lambda counts: counts + 1), COUNTS.map(lambda counts: counts + 1))
+def test_psi_without_smoothing_is_that_of_scipy(a: np.ndarray, b: np.ndarray):
+    p, q = a / a.sum(), b / b.sum()
+    expected = (rel_entr(p, q) + rel_entr(q, p)).sum()
+    assert measure_psi(a, b, pseudo_count=0) == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_empty_cell_makes_psi_infinite_only_without_smoothing():
+    assert measure_psi(np.array([5, 5]), np.array([10, 0]), pseudo_count=0) == np.inf
+    assert np.isfinite(measure_psi(np.array([5, 5]), np.array([10, 0])))
 
 
 @given(COUNTS)
@@ -66,6 +80,32 @@ def test_js_distance_of_disjoint_distributions_is_one():
 def test_ks_is_that_of_scipy(a: list[int], b: list[int]):
     counts = [np.bincount(np.array(side) + 5, minlength=11) for side in (a, b)]
     assert measure_ks(*counts) == pytest.approx(ks_2samp(a, b, method="asymp").statistic)
+
+
+@given(COUNTS, COUNTS, hnp.arrays(np.float64, 6, elements=st.floats(-1e3, 1e3), unique=True).map(np.sort))
+def test_wasserstein_is_that_of_scipy(a: np.ndarray, b: np.ndarray, places: np.ndarray):
+    expected = wasserstein_distance(places, places, a, b)
+    assert measure_wasserstein(a, b, places) == pytest.approx(expected, abs=1e-8)
+
+
+@given(COUNTS, COUNTS, COUNTS, hnp.arrays(np.float64, 6, elements=st.floats(-1e3, 1e3), unique=True).map(np.sort))
+def test_wasserstein_keeps_the_triangle_inequality(a: np.ndarray, b: np.ndarray, c: np.ndarray, places: np.ndarray):
+    direct = measure_wasserstein(a, c, places)
+    assert direct <= measure_wasserstein(a, b, places) + measure_wasserstein(b, c, places) + 1e-8
+
+
+@given(COUNTS, st.floats(-50, 50))
+def test_wasserstein_of_moved_values_is_the_distance(counts: np.ndarray, distance: float):
+    places = np.sort(np.concatenate([np.arange(6.0), np.arange(6.0) + distance]))
+    order = np.argsort(np.concatenate([np.arange(6.0), np.arange(6.0) + distance]), kind="stable")
+    a, b = (np.concatenate(sides)[order] for sides in ((counts, 0 * counts), (0 * counts, counts)))
+    assert measure_wasserstein(a, b, places) == pytest.approx(abs(distance), abs=1e-9)
+
+
+@given(COUNTS, COUNTS)
+def test_distances_that_are_shares_lie_between_zero_and_one(a: np.ndarray, b: np.ndarray):
+    for measure in (measure_js_distance, measure_ks, measure_cramers_v, measure_total_variation):
+        assert -1e-9 <= measure(a, b) <= 1 + 1e-9
 
 
 @given(COUNTS, COUNTS)

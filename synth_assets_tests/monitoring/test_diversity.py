@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 import zlib
+from collections import Counter
 
 import numpy as np
 import polars as pl
@@ -9,13 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synth_assets.monitoring.diversity import (
+    Tokens,
     find_longest_shared_spans,
     find_ngrams,
     has_words,
+    join_pieces,
     measure_compression_ratio,
+    measure_coverage,
     measure_distinct_n,
     measure_ngram_entropy,
+    measure_self_bleu,
     measure_self_repetition,
+    measure_vendi,
+    split_pieces,
     tokenize,
 )
 
@@ -94,3 +102,63 @@ def test_empty_texts_measure_nothing():
     ).all()
     assert np.isnan(measure_compression_ratio([]))
     assert not has_words(pl.Series(["…", None]))
+
+
+def bleu_by_hand(texts: list[str]) -> float:
+    words = [text.split() for text in texts if text]
+    scores = []
+    for place, own in enumerate(words):
+        others = words[:place] + words[place + 1 :]
+        log = 0.0
+        for n in range(1, 5):
+            counts, *references = (Counter(grams_by_hand([" ".join(one)], n)) for one in (own, *others))
+            matches = sum(min(count, max(one[gram] for one in references)) for gram, count in counts.items())
+            smooth = int(n > 1)
+            total = max(len(own) - n + 1, 0) + smooth
+            share = (matches + smooth) / total
+            log += math.log(share) / 4 if share else -math.inf
+        near = min((abs(len(one) - len(own)), len(one)) for one in others)[1]
+        scores.append(math.exp(log + min(0.0, 1 - near / len(own))))
+    return sum(scores) / len(scores)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join), min_size=2, max_size=8))
+def test_self_bleu_is_that_of_a_count_by_hand(texts: list[str]):
+    assert measure_self_bleu(tokenize(pl.Series(["", *texts]))) == pytest.approx(bleu_by_hand(texts))
+
+
+def test_self_bleu_of_copies_is_one_and_a_single_text_has_none():
+    assert measure_self_bleu(tokenize(pl.Series(["one two three four five"] * 3))) == pytest.approx(1)
+    assert np.isnan(measure_self_bleu(tokenize(pl.Series(["one two"]))))
+
+
+def test_vendi_score_counts_the_different_ones():
+    four = np.eye(4)
+    assert measure_vendi(np.concatenate([four, four, np.zeros((3, 4))])) == pytest.approx(4)
+    assert measure_vendi(np.repeat(four[:1], 5, axis=0)) == pytest.approx(1)
+    # eigenvalues (1 ± cos) / 2 of two vectors
+    cosine = np.cos(0.7)
+    shares = np.array([1 + cosine, 1 - cosine]) / 2
+    pair = np.array([[1.0, 0.0], [cosine, np.sin(0.7)]])
+    assert measure_vendi(pair) == pytest.approx(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def test_coverage_is_lost_where_nothing_is_near():
+    rng = np.random.default_rng(0)
+    angles = np.concatenate([rng.normal(0, 0.1, 50), rng.normal(2, 0.1, 50)])
+    real = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert measure_coverage(real, real[::2]) > 0.9
+    assert measure_coverage(real, real[:50]) == pytest.approx(0.5)
+
+
+@given(st.lists(st.text(alphabet="aB é,.!?-'\n1", max_size=20), min_size=1, max_size=5))
+def test_pieces_join_to_the_texts_they_were(texts: list[str]):
+    pieces = split_pieces(pl.Series(texts, dtype=pl.String))
+    assert join_pieces(pieces).to_list() == [text.strip() for text in texts]
+
+
+def test_joined_tokens_keep_their_texts_apart():
+    tokens = tokenize(pl.Series(["a b", "", "c"]))
+    joined = Tokens.join([tokens.take(np.array([2, 1])), tokens.take(np.array([0]))])
+    assert joined.docs.tolist() == [0, 2, 2]
+    assert joined.vocabulary.gather(joined.ids).to_list() == ["c", "a", "b"]

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import polars as pl
 import pytest
@@ -13,6 +15,7 @@ from PIL import Image
 from synth_assets.monitoring import plots
 from synth_assets.monitoring.collapse import measure_collapse
 from synth_assets.monitoring.measures import Metric, Report, build_report
+from synth_assets.monitoring.plots import Picture
 from synth_assets.monitoring.privacy import measure_privacy
 from synth_assets.monitoring.shift import measure_shift
 from synth_assets.monitoring.student import measure_student
@@ -23,7 +26,8 @@ REPORT_PLOTS = (plots.plot_shift, plots.plot_collapse, plots.plot_privacy, plots
 VERMILION = (0xD5, 0x5E, 0x00)
 
 
-def check_picture(png: bytes) -> Image.Image:
+def check_picture(picture: Picture) -> Image.Image:
+    png = picture.png
     assert len(png) <= 40_000
     image = Image.open(io.BytesIO(png))
     assert image.format == "PNG"
@@ -43,6 +47,18 @@ def reports() -> dict[str, Report]:
     }
 
 
+def test_the_svg_is_text_in_the_colors_of_the_page_and_the_same_again(reports: dict[str, Report]):
+    drawn = [plots.plot_privacy(reports["privacy"]).svg for _ in range(2)]
+    assert drawn[0] == drawn[1]
+    root = ElementTree.fromstring(drawn[0])
+    assert root.tag.endswith("}svg")
+    told = " ".join("".join(part.itertext()) for part in root.iter() if part.tag.endswith("}text"))
+    assert "membership inference AUC" in told
+    assert "var(--ink)" in drawn[0]
+    assert "#222222" not in drawn[0]
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", drawn[0])
+
+
 @pytest.mark.parametrize("name", ["shift", "collapse", "privacy", "student"])
 def test_every_report_has_a_small_picture(reports: dict[str, Report], name: str):
     check_picture(getattr(plots, f"plot_{name}")(reports[name]))
@@ -55,7 +71,7 @@ def test_customers_have_pictures_too():
 
 
 @pytest.mark.parametrize("plot", REPORT_PLOTS)
-def test_a_report_that_measured_nothing_is_drawn(plot: Callable[[Report], bytes]):
+def test_a_report_that_measured_nothing_is_drawn(plot: Callable[[Report], Picture]):
     check_picture(plot(build_report([Metric("psi", note="not measured: no rows")], [], "warn")))
 
 

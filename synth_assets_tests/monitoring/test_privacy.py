@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from synth_assets.monitoring import privacy
+from synth_assets.monitoring.features import fit_encoder
 from synth_assets.monitoring.privacy import measure_privacy
+from synth_assets.monitoring.privacy.membership import find_text_likeness, weighted_auc
+from synth_assets.monitoring.privacy.records import find_nearest_rows
 from synth_assets_tests.monitoring.samples import (
     CUSTOMERS,
     MESSAGES,
@@ -94,29 +99,22 @@ def test_perturbed_copies_of_customers_are_close_records(customers: pl.DataFrame
     assert report.examples.filter(pl.col("kind") == "close_record").height == 20
 
 
-def test_an_unequal_category_counts_like_one_standard_deviation(monkeypatch: pytest.MonkeyPatch):
-    seen: list[np.ndarray] = []
-    original = privacy._find_nearest
-
-    def spy(queries: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        result = original(queries, reference)
-        seen.append(result[0])
-        return result
-
-    monkeypatch.setattr(privacy, "_find_nearest", spy)
-    train = pl.DataFrame(
-        {"example_id": list("abcd"), "stratum": ["all"] * 4, "age": [0.0, 0, 2, 2], "region": ["n"] * 3 + ["s"]}
-    )
-    made = pl.DataFrame({"example_id": ["x", "y"], "stratum": ["all"] * 2, "age": [0.0, 1.0], "region": ["s", "n"]})
-    measure_privacy(made, seeds_of(train, train.clear()), PEOPLE)
-    assert seen[0].tolist() == pytest.approx([1, 1])
+def test_an_unequal_category_counts_like_one_standard_deviation():
+    train = pl.DataFrame({"age": [0.0, 0, 2, 2], "region": ["n"] * 3 + ["s"]})
+    made = pl.DataFrame({"age": [0.0, 1.0], "region": ["s", "n"]})
+    encoder, encoded = fit_encoder(train, PEOPLE.fields, text="none", category_scale=0.5**0.5)
+    distances, _ = find_nearest_rows(encoder.encode(made).toarray(), encoded.toarray())
+    assert distances.tolist() == pytest.approx([1, 1])
 
 
-def test_without_sealed_rows_the_margin_alone_judges(messages: pl.DataFrame):
+def test_without_sealed_rows_train_rows_among_themselves_are_the_control(messages: pl.DataFrame):
     train = messages.filter(pl.col("split") == "train")
     report = measure_privacy(train.drop("split"), train, MESSAGES)
     copies = find(report, "near_copy_share")
-    assert (copies["value"], copies["level"], copies["null_high"]) == (1, "act", None)
+    assert (copies["value"], copies["level"]) == (1, "act")
+    assert copies["null_high"] < 0.05
+    assert find(report, "exact_copy_share")["null_high"] is None
+    assert find(report, "exact_copy_share")["level"] == "act"
     assert find(report, "membership_auc")["value"] is None
 
 
@@ -136,7 +134,8 @@ def test_the_stratum_mix_of_the_sealed_rows_does_not_make_members():
 def test_the_weighted_auc_is_that_of_scikit_learn(members: list[tuple[int, int]], others: list[tuple[int, int]]):
     scores, weights = np.array(members + others).T
     truth = np.repeat([1, 0], [len(members), len(others)])
-    value = privacy._weighted_auc(privacy._rank(scores), len(members), weights[: len(members)], weights[len(members) :])
+    ranks = np.unique(scores, return_inverse=True)[1]
+    value = weighted_auc(ranks, len(members), weights[: len(members)], weights[len(members) :])
     assert value == pytest.approx(roc_auc_score(truth, scores, sample_weight=weights))
 
 
@@ -153,3 +152,72 @@ def test_only_rows_that_are_never_exported_have_a_membership_to_hide(messages: p
     assert find(public, "membership_auc")["level"] == "watch"
     private = measure_privacy(made, messages.with_columns(disposition=pl.lit("synthesis_only")), MESSAGES)
     assert find(private, "membership_auc")["level"] == "act"
+
+
+def test_the_likeness_is_the_greatest_cosine_of_weighted_4_grams():
+    made, asked = make_messages(60, 1)["text"], make_messages(20, 2)["text"]
+    grams = [[Counter(text[i : i + 4] for i in range(len(text) - 3)) for text in side] for side in (asked, made)]
+    holders = Counter(gram for counts in grams[1] for gram in counts)
+
+    def vector_of(counts: Counter[str]) -> dict[str, float]:
+        told = {gram: count for gram, count in counts.items() if holders[gram] <= 10}
+        weighted = {g: (1 + math.log(count)) * (1 + math.log(61 / (1 + holders[g]))) for g, count in told.items()}
+        length = math.hypot(*weighted.values())
+        return {gram: weight / length for gram, weight in weighted.items()}
+
+    vectors = [[vector_of(counts) for counts in side] for side in grams]
+    expected = [
+        max(sum(weight * other.get(gram, 0) for gram, weight in one.items()) for other in vectors[1])
+        for one in vectors[0]
+    ]
+    assert find_text_likeness(asked, made) == pytest.approx(expected, abs=1e-5)
+
+
+def test_membership_is_inferred_from_the_candidates_not_from_what_the_filters_left(messages: pl.DataFrame):
+    train = messages.filter(pl.col("split") == "train").drop("split")
+    made = make_messages(400, 3)
+    copied = train.with_columns(text=pl.col("text") + pl.lit(" anyway"))
+    report = measure_privacy(made, messages, MESSAGES, candidates=pl.concat([copied, made]))
+    assert find(report, "near_copy_share")["value"] < 0.01
+    assert find(report, "membership_auc")["value"] > 0.8
+    assert find(report, "membership_auc")["level"] == "act"
+    assert find(measure_privacy(made, messages, MESSAGES), "membership_auc")["value"] < 0.6
+
+
+def test_members_are_compared_with_sealed_rows_of_their_own_disposition():
+    # private rows speak of logins alone; sealed private rows do too, so that the topic tells no membership
+    topics = pl.col("topic") == "login"
+    rows = seeds_of(make_messages(900, 1), make_messages(900, 2)).with_columns(
+        disposition=pl.when(topics).then(pl.lit("synthesis_only")).otherwise(pl.lit("releasable")),
+        stratum=pl.lit("all"),
+    )
+    made = make_messages(900, 3).filter(topics).with_columns(stratum=pl.lit("all"))
+    report = measure_privacy(made, rows, MESSAGES)
+    assert find(report, "membership_auc")["value"] == pytest.approx(0.5, abs=0.06)
+
+
+def test_five_percent_copies_with_two_words_changed_act_and_are_all_named(messages: pl.DataFrame):
+    train = messages.filter(pl.col("split") == "train").drop("split")
+    words = pl.col("text").str.split(" ")
+    copied = train.head(30).select(
+        example_id="copy " + pl.col("example_id"),
+        stratum="stratum",
+        text=pl.concat_list(pl.lit("Dear"), words.list.slice(1, 4), pl.lit("somebody,"), words.list.slice(6)).list.join(
+            " "
+        ),
+        topic="topic",
+    )
+    report = measure_privacy(pl.concat([make_messages(570, 3), copied]), messages, MESSAGES)
+    assert find(report, "near_copy_share")["level"] == "act"
+    assert set(copied["example_id"]) <= set(report.examples.filter(pl.col("kind") == "near_copy")["example_id"])
+
+
+def test_no_report_says_anonymous(messages: pl.DataFrame, customers: pl.DataFrame):
+    reports = [
+        measure_privacy(make_messages(300, 3), messages, MESSAGES),
+        measure_privacy(make_customers(300, 3), customers, CUSTOMERS),
+    ]
+    told = " ".join(
+        note for report in reports for note in [*report.metrics["note"], *report.examples["note"].drop_nulls()]
+    )
+    assert "anonym" not in told.lower()

@@ -37,11 +37,21 @@ def test_real_against_real_gives_no_alarm():
     assert sum(map(bool, found)) <= 1
 
 
-def test_a_mean_moved_by_half_a_standard_deviation_is_seen(real: pl.DataFrame):
-    moved = make_customers(1200, 2).with_columns(pl.col("age") + 5)
-    metric = find(measure_shift(real, moved, choose("age")), "psi", "age")
-    assert metric["level"] in ("watch", "act")
-    assert metric["null_high"] < 0.05 < metric["value"]
+def test_a_mean_moved_by_three_tenths_of_a_standard_deviation_is_a_shift(real: pl.DataFrame):
+    step = 0.3 * float(real["age"].std())  # type: ignore[arg-type]
+    metric = find(
+        measure_shift(real, make_customers(1200, 2).with_columns(pl.col("age") + step), CUSTOMERS), "wasserstein", "age"
+    )
+    assert metric["level"] == "act"
+    assert metric["null_high"] < 0.15 < metric["value"]
+    assert metric["value"] == pytest.approx(0.3, abs=0.08)
+
+
+def test_a_trifle_is_no_shift_however_many_rows_show_it():
+    moved = make_customers(40_000, 2).with_columns(pl.col("age") + 0.5)  # 0.05 standard deviations
+    metric = find(measure_shift(make_customers(40_000, 1), moved, choose("age")), "wasserstein", "age")
+    assert metric["value"] > metric["null_high"]
+    assert metric["level"] == "ok"
 
 
 def test_the_cells_that_moved_are_named(real: pl.DataFrame):
@@ -70,7 +80,7 @@ def test_an_unplanned_change_of_the_label_mix_is(real: pl.DataFrame):
     report = measure_shift(real, make_customers(1500, 3, churn=0.76), choose("age"))
     assert find(report, "stratum_mix_psi")["level"] == "act"
     assert find(report, "stratum_mix_tv")["value"] == pytest.approx(0.36, abs=0.05)
-    assert set(alarms(report)) == {"stratum_mix_psi"}
+    assert set(alarms(report)) == {"stratum_mix_psi", "stratum_mix_tv"}
 
 
 def test_a_planned_stratum_without_rows_is_lost(real: pl.DataFrame):
@@ -103,6 +113,23 @@ def test_other_words_are_seen_by_the_two_sample_test_and_told():
     assert find(report, "c2st_accuracy")["level"] == "act"
     told = report.examples.filter(pl.col("kind") == "telltale")["note"].to_list()
     assert "'kindly' tells synthetic rows" in told
+
+
+def test_one_stratum_with_other_texts_is_named():
+    other = pl.when(pl.col("topic") == "card").then(pl.lit("blocked blocked card again")).otherwise("text")
+    report = measure_shift(make_messages(400, 1), make_messages(400, 2).with_columns(text=other), MESSAGES)
+    moved = report.metrics.filter((pl.col("level") == "act") & (pl.col("stratum") != ""))
+    assert moved["stratum"].unique().to_list() == ["card"]
+    assert "mmd2" in moved["metric"].to_list()
+
+
+def test_a_word_in_every_text_is_named_with_a_row():
+    made = make_messages(400, 2).with_columns(pl.col("text").str.replace(r"\w+$", "kindly"))
+    report = measure_shift(make_messages(400, 1), made, MESSAGES)
+    assert find(report, "word_phi", "text")["level"] == "act"
+    shown = report.examples.filter(pl.col("kind") == "shifted_word").row(0, named=True)
+    assert shown["note"] == "text: 'kindly' in 0.0% of real and 100.0% of synthetic texts"
+    assert "kindly" in made.filter(pl.col("example_id") == shown["example_id"])["text"].item()
 
 
 def test_shorter_texts_are_a_shift_of_length():
