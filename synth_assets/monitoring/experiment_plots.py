@@ -24,7 +24,7 @@ from synth_assets.monitoring.plots import (
     SOFT,
     VERMILION,
     Picture,
-    _make_figure,
+    make_figure,
 )
 
 BROWN = "#8C6D31"
@@ -49,7 +49,7 @@ def plot_experiment(
     from matplotlib.ticker import LogLocator
 
     temperatures = summary["temperature"].unique().sort(descending=True).to_list()
-    figure = _make_figure("Collapse experiment: generators fitted on what generators wrote")
+    figure = make_figure("Collapse experiment: generators fitted on what generators wrote")
     figure.set_size_inches(3.4 * max(len(temperatures), 2), 0.9 + 2.3 * len(measures))
     grid = figure.subplots(len(measures), len(temperatures), squeeze=False, sharex=True, sharey="row")
     styles = _style_policies(policies)
@@ -113,7 +113,7 @@ def plot_sweep(summary: pl.DataFrame, sweep: Sweep, share: float) -> Picture:
 
     summary: of summarize_sweep.
     """
-    figure = _make_figure(f"Mix: students of {sweep.total:,} rows, scored on steering rows")
+    figure = make_figure(f"Mix: students of {sweep.total:,} rows, scored on steering rows")
     left, right = figure.subplots(1, 2)
     places = (100 * summary["share"]).to_list()
     scale = 1 if sweep.score == "r2" else 100

@@ -54,7 +54,7 @@ def plot_shift(report: Report) -> Picture:
 
     Metrics of a drift sweep are named comparison/metric; the comparison is then told with the field.
     """
-    figure = _make_figure("Shift: synthetic against real rows, within strata", report.level)
+    figure = make_figure("Shift: synthetic against real rows, within strata", report.level)
     left, right = figure.subplots(1, 2, width_ratios=[2.3, 1])
     measured = _measured(report).with_columns(
         comparison=pl.col("metric").str.extract(r"^(.*)/"), metric=pl.col("metric").str.extract(r"([^/]*)$")
@@ -75,7 +75,7 @@ def plot_shift(report: Report) -> Picture:
 
 def plot_collapse(report: Report) -> Picture:
     """Draw distinct-2 (or the fall of variance) over the rounds beside the anchor, and what is left of the tails."""
-    figure = _make_figure("Collapse: variety and tails against the real anchor", report.level)
+    figure = make_figure("Collapse: variety and tails against the real anchor", report.level)
     left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
     history = report.examples.filter(pl.col("kind") == HISTORY).with_columns(
         metric=pl.col("note").str.split(" ").list.first(),
@@ -119,7 +119,7 @@ def plot_collapse(report: Report) -> Picture:
 
 def plot_privacy(report: Report) -> Picture:
     """Draw the shares of near copies and the membership-inference AUC with its interval, beside the sealed rows."""
-    figure = _make_figure("Privacy: likeness to the real rows behind", report.level)
+    figure = make_figure("Privacy: likeness to the real rows behind", report.level)
     left, right = figure.subplots(1, 2)
     shares = _measured(report).filter(pl.col("metric").is_in(["near_copy_share", "close_record_share"]))
     names = [
@@ -142,7 +142,7 @@ def plot_privacy(report: Report) -> Picture:
 
 def plot_student(report: Report) -> Picture:
     """Draw the scores of the students on real rows and how far each falls below the one trained on real rows."""
-    figure = _make_figure("Student: trained on each, tested on real rows", report.level)
+    figure = make_figure("Student: trained on each, tested on real rows", report.level)
     left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
     arms = {"trtr": "real", "tstr": "synthetic", "mix": "mix", "mix_equal": "mix,\nequal size"}
     scores = {"accuracy": "accuracy", "macro_f1": "macro-F1", "worst_decile_f1": "worst-decile F1", "r2": "R²",
@@ -177,7 +177,7 @@ def plot_funnel(counts: pl.DataFrame, strata: pl.DataFrame | None = None) -> Pic
 
     counts: stage, count, why (optional, text), from first to last stage. strata: stratum, candidates, kept, reserve.
     """
-    figure = _make_figure("Funnel: rows from stage to stage")
+    figure = make_figure("Funnel: rows from stage to stage")
     if strata is None or strata.height < 2:
         axes = figure.subplots()
     else:
@@ -219,7 +219,7 @@ def plot_trends(frame: pl.DataFrame) -> Picture:
 
     Where there are more than six, those of PANELS come first.
     """
-    figure = _make_figure("Trends over the rounds")
+    figure = make_figure("Trends over the rounds")
     metrics = frame.drop_nulls("value")["metric"].unique(maintain_order=True).to_list()
     metrics = sorted(metrics, key=lambda name: PANELS.index(name) if name in PANELS else len(PANELS))[:MAX_PANELS]
     columns = min(3, max(len(metrics), 1))
@@ -248,7 +248,7 @@ def plot_trends(frame: pl.DataFrame) -> Picture:
 
 def plot_strata(plan: pl.DataFrame) -> Picture:
     """Draw real and synthetic rows of every stratum. plan: stratum, real, synthetic (counts)."""
-    figure = _make_figure("Strata: real and synthetic rows")
+    figure = make_figure("Strata: real and synthetic rows")
     axes = figure.subplots()
     ordered = plan.sort(pl.col("real") + pl.col("synthetic"), "stratum", descending=[True, False])
     real, synthetic = ordered["real"].to_list(), ordered["synthetic"].to_list()
@@ -274,7 +274,8 @@ def plot_strata(plan: pl.DataFrame) -> Picture:
 # ---- parts of pictures
 
 
-def _make_figure(title: str, level: str | None = None) -> Any:
+def make_figure(title: str, level: str | None = None) -> Any:
+    """Return an empty figure with a title and, of a report, its level and the key to its signs."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained", facecolor="white")
@@ -429,7 +430,7 @@ def plot_operating_characteristic(curves: pl.DataFrame, *, tolerated: float, acc
     curves: plan, defect_rate, acceptance, mean_size (review.plans.characteristic, several plans below each other);
     tolerated, acceptable: the rates that the plans are made for (LTPD, AQL).
     """
-    figure = _make_figure("Operating characteristic: what the review lets through")
+    figure = make_figure("Operating characteristic: what the review lets through")
     left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
     styles = ("-", "--", "-.", ":")
     plans = curves.partition_by("plan", maintain_order=True)
