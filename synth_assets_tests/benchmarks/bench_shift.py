@@ -81,7 +81,7 @@ def main() -> None:
 def calibrate(options: argparse.Namespace) -> None:
     rows = read_rows(options.file, options.no_header)
     spec = make_spec(rows, options.label, options.text)
-    rows = rows.drop_nulls(options.label).with_columns(stratum=options.label).with_row_index("example_id")
+    rows = rows.with_columns(stratum=options.label).with_row_index("example_id")
     rows = rows.with_columns(pl.col("example_id").cast(pl.String)).sample(fraction=1, shuffle=True, seed=0)
     half = rows[: rows.height // 2] if options.half == "first" else rows[rows.height // 2 :]
     faults = ["label mix", "lost class", *(["text length", "vocabulary"] if options.text else [])]
@@ -180,6 +180,7 @@ def choose_word(texts: pl.Series, rng: np.random.Generator) -> str:
 
 def read_rows(file: Path, no_header: bool) -> pl.DataFrame:
     rows = pl.read_csv(file, has_header=not no_header, infer_schema_length=None)
+    rows = rows.filter(~pl.all_horizontal(pl.all().is_null()))  # a blank line at the end
     texts = [name for name, kind in rows.schema.items() if kind == pl.String]
     rows = rows.with_columns(pl.col(texts).str.strip_chars())
     numbers = [name for name in texts if rows[name].cast(pl.Float64, strict=False).null_count() == 0]

@@ -52,7 +52,7 @@ OTHER = "(other)"
 class View:
     """One field as counts: real and synthetic, shape (strata, cells).
 
-    `bins[cell]` is the bin of a cell, −1 for none; PSI and Jensen–Shannon distance are those of the bins, `names`
+    `bins[cell]` is the bin of a cell; PSI and Jensen–Shannon distance are those of the bins, `names`
     their names. Numbers have `places`, the mean value of every cell but the last (missing) in ascending order, and
     `exact`, the statistics over the values themselves. `codes` are the bins of the synthetic rows.
     """
@@ -177,11 +177,8 @@ def view_fields(pairing: Pairing, spec: DatasetSpec) -> list[View | Metric]:
         kind, item = task
         if kind == "category":
             return view_categories(item, pairing)
-        if kind == "numeric":
-            real, synthetic = (read_numbers(side, item) for side in _sides(pairing))
-            return view_numbers(item.name, "", real, synthetic, pairing)
-        real, synthetic = (_count_words(side, item) for side in _sides(pairing))
-        return view_numbers(item.name, "length_", real, synthetic, pairing)
+        prefix, read = ("", read_numbers) if kind == "numeric" else ("length_", _count_words)
+        return view_numbers(item.name, prefix, read(pairing.real, item), read(pairing.synthetic, item), pairing)
 
     tasks = [("category", item) for item in category if item.name not in spec.strata.by]
     tasks += [("numeric", item) for item in numeric] + [("length", item) for item in text]
@@ -194,7 +191,7 @@ def view_categories(item: FieldSpec, pairing: Pairing) -> View:
 
     The 500 most frequent values are cells, so that the loss of one is seen.
     """
-    sides = [read_categories(side, item).alias("value") for side in _sides(pairing)]
+    sides = [read_categories(side, item).alias("value") for side in (pairing.real, pairing.synthetic)]
     counted = pl.concat([side.value_counts() for side in sides]).group_by("value").agg(pl.col("count").sum())
     ordered = counted.filter(pl.col("value") != MISSING).sort("count", "value", descending=[True, False])
     values = (*ordered["value"].head(MAX_VALUES).to_list(), MISSING, OTHER)
@@ -299,7 +296,3 @@ def _name_bins(distinct: np.ndarray, ends: np.ndarray) -> Iterator[str]:
 def _count_words(frame: pl.DataFrame, item: FieldSpec) -> np.ndarray:
     counts = read_text(frame, [item]).str.count_matches(TOKEN_PATTERN)
     return counts.cast(pl.Float64).fill_null(np.nan).to_numpy()
-
-
-def _sides(pairing: Pairing) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return pairing.real, pairing.synthetic

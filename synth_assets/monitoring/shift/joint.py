@@ -292,7 +292,7 @@ def classify_by_trees(
     truth = matched.labels[0]
     order = np.lexsort((rng.random(len(truth)), truth, matched.groups))
     learned, tried = order[::2], order[1::2]
-    trees = ExtraTreesClassifier(_TREES, min_samples_leaf=5, max_features=0.5, random_state=seed % (1 << 32))  # type: ignore[arg-type]
+    trees = ExtraTreesClassifier(_TREES, min_samples_leaf=5, random_state=seed % (1 << 32))
     scores = trees.fit(values[learned], truth[learned] > 0).predict_proba(values[tried])[:, 1]
     labels = permute_labels(truth[tried], matched.groups[tried], rng)
     accuracies = np.mean((scores > 0.5) == (labels > 0), axis=1)
