@@ -1,6 +1,6 @@
 """The README tells the truth: commands exist, and the reference is the model's.
 
-After a change of synth_assets/spec.py write the reference anew: python -m synth_assets_tests.test_readme
+After a change of synth_assets/spec/ write the reference anew: python -m synth_assets_tests.test_readme
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple, get_args
 
 import polars as pl
@@ -18,7 +17,7 @@ import polars as pl
 from synth_assets.records import EXCLUDED, RELEASABLE, SYNTHESIS_ONLY, messages_text
 from synth_assets.seeds.detectors.spans import ACTIONABLE_SCORE
 from synth_assets.seeds.pii import COVERED, NOT_COVERED, find_pii
-from synth_assets.spec import UNKNOWN_LICENSE, ConsentBasis, DatasetSpec
+from synth_assets.spec import UNKNOWN_LICENSE, ConsentBasis, DatasetSpec, spdx_licensing
 
 _FINDING = {"entity": pl.String, "field": pl.String, "start": pl.Int64, "end": pl.Int64, "score": pl.Float64}
 PII = pl.List(pl.Struct(_FINDING))
@@ -158,13 +157,6 @@ def _judge_license(text: str | None, own_terms: frozenset[str]) -> _Verdict:
     return _Verdict(parsed.render(), 1 if blocking else 0, sorted(reasons))
 
 
-@cache
-def _licensing() -> Any:
-    from license_expression import get_spdx_licensing
-
-    return get_spdx_licensing()
-
-
 def _parse_license(text: str) -> Any:
     """Return the SPDX expression as a tree, or None where it is empty, invalid or names a license SPDX does not."""
     from license_expression import ExpressionError
@@ -172,8 +164,8 @@ def _parse_license(text: str) -> Any:
     if not text or len(text) > _LONGEST_LICENSE:
         return None
     try:
-        parsed = _licensing().parse(text)
-        unknown = _licensing().unknown_license_keys(parsed)
+        parsed = spdx_licensing().parse(text)
+        unknown = spdx_licensing().unknown_license_keys(parsed)
     except (ExpressionError, AttributeError, TypeError, ValueError, RecursionError):
         return None  # license-expression itself stumbles over some texts
     return None if any(not key.lower().startswith(_OWN_TERMS) for key in unknown) else parsed
@@ -181,9 +173,9 @@ def _parse_license(text: str) -> Any:
 
 def _blocking_licenses(parsed: Any, own_terms: frozenset[str]) -> set[str]:
     """Return the licenses that forbid release: of `A AND B` those of both, of `A OR B` none if one of them is open."""
-    if isinstance(parsed, (_licensing().AND, _licensing().OR)):
+    if isinstance(parsed, (spdx_licensing().AND, spdx_licensing().OR)):
         parts = [_blocking_licenses(part, own_terms) for part in parsed.args]
-        if isinstance(parsed, _licensing().OR) and not all(parts):
+        if isinstance(parsed, spdx_licensing().OR) and not all(parts):
             return set()
         return set().union(*parts)
     key = getattr(parsed, "license_symbol", parsed).key
