@@ -15,8 +15,9 @@ from rich.markup import escape
 from synth_assets.errors import SynthError
 from synth_assets.project import Project
 from synth_assets.review.controls import read_controls, shown_items
-from synth_assets.review.decisions import DecisionStore, export_sample, import_decisions
+from synth_assets.review.decisions import DecisionStore
 from synth_assets.review.label_studio import export_label_studio, import_label_studio
+from synth_assets.review.spreadsheets import export_sample, import_decisions
 
 _KEYS = {"a": "accept", "r": "reject", "f": "flag", "s": "skip"}
 _SHOWN_REJECTS = 10

@@ -14,17 +14,8 @@ from xml.sax.saxutils import quoteattr
 import polars as pl
 
 from synth_assets.errors import StoreError
-from synth_assets.review.decisions import (
-    DECISIONS,
-    HUMAN,
-    REASONS,
-    REJECT,
-    SKIP,
-    judge_lines,
-    read_text,
-    reviewed_content,
-    write_export,
-)
+from synth_assets.review.decisions import DECISIONS, HUMAN, REASONS, REJECT, SKIP
+from synth_assets.review.spreadsheets import judge_lines, read_text, reviewed_content, write_export
 from synth_assets.spec import DatasetSpec, FieldSpec
 
 _LINES = ("example_id", "decision", "reason", "reviewer", "seconds", "decided_at", "item_version")

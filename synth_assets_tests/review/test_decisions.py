@@ -17,14 +17,12 @@ from synth_assets.review.decisions import (
     DECISION_COLUMNS,
     EDITED,
     QUARANTINE_COLUMNS,
-    REJECTED_COLUMNS,
     Decision,
     DecisionStore,
-    export_sample,
-    import_decisions,
     resolve_examples,
 )
 from synth_assets.review.edits import EDIT_COLUMNS, Edit
+from synth_assets.review.spreadsheets import REJECTED_COLUMNS, export_sample, import_decisions
 
 
 def say(decision: str, example: str = "e1", reviewer: str = "ada", token: str = "", **more: object) -> Decision:

@@ -11,15 +11,9 @@ import polars as pl
 import pytest
 
 from synth_assets.errors import StoreError
-from synth_assets.review.decisions import (
-    DECISION_COLUMNS,
-    DECISIONS,
-    REASONS,
-    REJECTED_COLUMNS,
-    Decision,
-    DecisionStore,
-)
+from synth_assets.review.decisions import DECISION_COLUMNS, DECISIONS, REASONS, Decision, DecisionStore
 from synth_assets.review.label_studio import export_label_studio, import_label_studio, label_studio_interface
+from synth_assets.review.spreadsheets import REJECTED_COLUMNS
 from synth_assets_tests.review_apps import make_mixed
 
 SPEC, CONTENT = make_mixed()
