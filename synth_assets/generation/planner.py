@@ -28,13 +28,19 @@ class Plan:
     """strata: one row a stratum; settings: one row of pins.
 
     strata columns: stratum, real_train (train rows of any disposition), releasable (train rows that may leave),
-    accepted_before, capacity (synthetic rows the mix can hold), weight, target, binding.
+    accepted_before, capacity (synthetic rows the mix can hold), weight, target, binding, exemplars (training rows that
+    lead every second request of the stratum; none before there is feedback).
     settings columns: dataset, round, engine, generator, recipe, prompt_id, spec_digest, seeds_digest,
     contract_digest, feedback_digest, wanted, capacity, target, note.
     """
 
     strata: pl.DataFrame
     settings: pl.DataFrame
+
+    @property
+    def focus(self) -> dict[str, list[str]]:
+        """Stratum → exemplars."""
+        return dict(self.strata.select("stratum", "exemplars").iter_rows())
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,10 @@ def plan_round(
     The whole corpus can hold S = R·σ/(1−σ) synthetic rows, R the releasable training rows (times the upsampling cap,
     and never above 0.80 by physical rows), σ the share; no stratum with real rows takes more than 4 synthetic rows
     per real one. What is wanted beyond that is clamped, and the strata at their limit are marked `binding`.
-    `feedback` (stratum, error) from the round before moves a targeted allocation: a stratum with room
+    `feedback` (stratum, error, exemplars) from the round before moves a targeted allocation: a stratum with room
     gets at least half and at most double of its share of the real mix (more only where the others are full), and one
-    row at the least. A uniform allocation follows the real mix whatever was learned.
+    row at the least; its exemplars are those of the feedback. A uniform allocation follows the real mix whatever was
+    learned.
     GateError if a stratum without releasable real rows is not declared synthetic_only.
     """
     counts = count_strata(spec, seeds)
@@ -80,7 +87,8 @@ def plan_round(
     limits = [_stratum_limit(spec, stratum, real, capacity) for stratum, real in zip(strata, releasable, strict=True)]
     rooms = [max(limit - used, 0) for limit, used in zip(limits, before, strict=True)]
     mix = _real_mix(counts)
-    weights = _weights(counts, mix, feedback if spec.generation.allocation == "targeted" else None)
+    lesson = feedback if spec.generation.allocation == "targeted" else None
+    weights = _weights(counts, mix, lesson)
     targets = _allocate_within(target, weights, mix, rooms)
     rows = counts.with_columns(
         accepted_before=pl.Series(before, dtype=pl.Int64),
@@ -88,6 +96,7 @@ def plan_round(
         weight=pl.Series(weights, dtype=pl.Float64),
         target=pl.Series(targets, dtype=pl.Int64),
         binding=pl.Series([t > 0 and t == room for t, room in zip(targets, rooms, strict=True)]),
+        exemplars=_exemplars(counts, lesson),
     )
     recipe = load_recipe(spec.generation.recipe)
     settings = {
@@ -170,6 +179,12 @@ def _weights(counts: pl.DataFrame, mix: pl.Series, feedback: pl.DataFrame | None
     if mean <= 0:
         return mix.to_list()
     return (mix * (_FLOOR + (1 - _FLOOR) * errors.fill_null(mean) / mean)).to_list()
+
+
+def _exemplars(counts: pl.DataFrame, feedback: pl.DataFrame | None) -> pl.Series:
+    nothing = pl.DataFrame(schema={"stratum": pl.String, "exemplars": pl.List(pl.String)})
+    named = nothing if feedback is None else feedback.select("stratum", "exemplars")
+    return counts.join(named, on="stratum", how="left", maintain_order="left")["exemplars"].fill_null([])
 
 
 def _allocate_within(target: int, weights: list[float], mix: pl.Series, rooms: list[int]) -> list[int]:

@@ -5,7 +5,7 @@ Here: GeneratorInfo, the request and completion frames, building the requests of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -88,18 +88,33 @@ class MeteredEngine(Engine, Protocol):
 
 
 def build_requests(
-    spec: DatasetSpec, round_: str, train: pl.DataFrame, counts: Mapping[str, int], issued: Mapping[str, int]
+    spec: DatasetSpec,
+    round_: str,
+    train: pl.DataFrame,
+    counts: Mapping[str, int],
+    issued: Mapping[str, int],
+    *,
+    focus: Mapping[str, Sequence[str]] | None = None,
 ) -> pl.DataFrame:
     """Return the requests of a wave (REQUEST_SCHEMA): `counts[stratum]` new ones after `issued[stratum]` earlier ones.
 
     Every releasable training row of a stratum is the first exemplar equally often, in a shuffled order, so that no
     rare row is left out; the other exemplars, private rows among them, are drawn by the request's own hash. A private
     row leads only where a stratum has no other, since generators lean on the first exemplar most. A stratum without
-    training rows takes exemplars from all strata.
+    training rows takes exemplars from all strata. focus: stratum → training rows (ids) that lead every second request
+    of it, in turn; what may not lead, or is not there any more, is passed over.
     """
-    pools = _exemplar_pools(spec, round_, train)
+    pools, focus = _exemplar_pools(spec, round_, train), focus or {}
     frames = [
-        _requests_of(spec, round_, stratum, count, issued.get(stratum, 0), pools.get(stratum, pools[None]))
+        _requests_of(
+            spec,
+            round_,
+            stratum,
+            count,
+            issued.get(stratum, 0),
+            pools.get(stratum, pools[None]),
+            focus.get(stratum, ()),
+        )
         for stratum, count in sorted(counts.items())
         if count > 0
     ]
@@ -129,11 +144,23 @@ def _pool_of(rows: pl.DataFrame) -> _Pool:
     return _Pool(rows["example_id"].to_numpy(), int((~rows["private"]).sum()) or rows.height)
 
 
-def _requests_of(spec: DatasetSpec, round_: str, stratum: str, count: int, start: int, pool: _Pool) -> pl.DataFrame:
+def _choose_leads(index: np.ndarray, pool: _Pool, focus: Sequence[str]) -> np.ndarray:
+    """Return which exemplar of the pool leads each request."""
+    places = {name: place for place, name in enumerate(pool.ids[: pool.leads])}
+    wanted = np.array([places[name] for name in focus if name in places], dtype=np.int64)
+    if not wanted.size:
+        return index % pool.leads
+    turn = index // 2
+    return np.where(index % 2 == 0, turn % pool.leads, wanted[turn % wanted.size])
+
+
+def _requests_of(
+    spec: DatasetSpec, round_: str, stratum: str, count: int, start: int, pool: _Pool, focus: Sequence[str]
+) -> pl.DataFrame:
     index = np.arange(start, start + count, dtype=np.int64)
     keys = pl.Series("request_id", index).cast(pl.String)
     request_ids = digest_column(keys, spec.name, round_, stratum)
-    first, size = index % pool.leads, len(pool.ids)
+    first, size = _choose_leads(index, pool, focus), len(pool.ids)
     width = min(spec.generation.exemplars, size)
     steps = [derive_seeds(request_ids, spec.seed, "exemplar", j) % max(size - 1, 1) + 1 for j in range(1, width)]
     chosen = np.stack([first, *[(first + step) % size for step in steps]], axis=1)

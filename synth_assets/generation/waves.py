@@ -175,7 +175,7 @@ def generate_round(
     for wave in range(spec.generation.max_waves if sum(targets.values()) else 0):
         began, spent = time.perf_counter(), allowance.spent_tokens
         before = sum(kept.issued.values())
-        requests = build_requests(spec, round_, train, kept.requests_needed(), kept.issued)
+        requests = build_requests(spec, round_, train, kept.requests_needed(), kept.issued, focus=plan.focus)
 
         def tell(done: int, wave: int = wave, total: int = requests.height, before: int = before) -> None:
             judged = sum(kept.issued.values())

@@ -26,6 +26,12 @@ def make_plan(spec: DatasetSpec, seeds: list[dict[str, Any]], **changes: Any) ->
     return plan_round(spec, arguments.pop("round_"), seed_rows(spec, seeds), arguments.pop("pins"), **arguments)
 
 
+def learned(strata: list[str], errors: list[float], exemplars: list[list[str]] | None = None) -> pl.DataFrame:
+    """What feedback hands to a plan."""
+    named = pl.Series("exemplars", exemplars or [[] for _ in strata], dtype=pl.List(pl.String))
+    return pl.DataFrame({"stratum": strata, "error": errors}).with_columns(named)
+
+
 def targets(plan: Plan) -> dict[str, int]:
     return dict(plan.strata.select("stratum", "target").iter_rows())
 
@@ -55,7 +61,7 @@ def test_a_stratum_is_never_more_than_four_fifths_synthetic_and_is_named_when_th
     full = make_plan(
         text_spec(mix={"share": 0.8}),
         rows({"a": 60, "b": 3}),
-        feedback=pl.DataFrame({"stratum": ["a", "b"], "error": [0.0, 1.0]}),
+        feedback=learned(["a", "b"], [0.0, 1.0]),
     )
     assert targets(full)["b"] == 12
     assert "b" in full.settings["note"].item()
@@ -92,29 +98,37 @@ def test_an_allowed_value_without_any_row_is_a_stratum_without_rows() -> None:
 
 
 def test_feedback_moves_the_allocation_within_half_and_double_of_the_real_mix() -> None:
-    lesson = pl.DataFrame({"stratum": ["a", "b", "c"], "error": [0.0, 0.1, 5.0]})
+    lesson = learned(["a", "b", "c"], [0.0, 0.1, 5.0])
     seeds = rows({"a": 90, "b": 90, "c": 90})
     plan = make_plan(text_spec(target_accepted=90), seeds, feedback=lesson)
     assert targets(plan) == {"a": 15, "b": 16, "c": 59}
-    mild = pl.DataFrame({"stratum": ["a", "b", "c"], "error": [0.2, 0.3, 0.4]})
+    mild = learned(["a", "b", "c"], [0.2, 0.3, 0.4])
     assert targets(make_plan(text_spec(target_accepted=90), seeds, feedback=mild)) == {"a": 25, "b": 30, "c": 35}
 
 
 def test_what_is_above_double_of_the_real_mix_goes_to_the_other_strata() -> None:
-    lesson = pl.DataFrame({"stratum": list("abcde"), "error": [0.0, 0.0, 0.0, 0.0, 1.0]})
+    lesson = learned(list("abcde"), [0.0, 0.0, 0.0, 0.0, 1.0])
     plan = make_plan(text_spec(target_accepted=100), rows(dict.fromkeys("abcde", 90)), feedback=lesson)
     assert targets(plan) == {"a": 15, "b": 15, "c": 15, "d": 15, "e": 40}
 
 
 def test_a_uniform_allocation_follows_the_real_mix_whatever_was_learned() -> None:
-    lesson = pl.DataFrame({"stratum": ["a", "b"], "error": [0.0, 5.0]})
+    lesson = learned(["a", "b"], [0.0, 5.0])
     uniform = text_spec(target_accepted=90, generation={"allocation": "uniform"})
     assert targets(make_plan(uniform, rows({"a": 60, "b": 30}), feedback=lesson)) == {"a": 60, "b": 30}
 
 
+def test_the_exemplars_of_the_feedback_are_planned_where_the_plan_is_targeted() -> None:
+    lesson = learned(["a", "b"], [0.1, 0.2], [["x", "y"], []])
+    seeds = rows({"a": 60, "b": 30, "c": 30})
+    assert make_plan(text_spec(), seeds, feedback=lesson).focus == {"a": ["x", "y"], "b": [], "c": []}
+    uniform = text_spec(generation={"allocation": "uniform"})
+    assert make_plan(uniform, seeds, feedback=lesson).focus == {"a": [], "b": [], "c": []}
+
+
 def test_no_stratum_with_room_goes_without_as_long_as_there_is_a_row_for_each() -> None:
     seeds = rows({"a": 400, "b": 1, "c": 1, "full": 1})
-    lesson = pl.DataFrame({"stratum": ["a", "b", "c", "full"], "error": [1.0, 0.0, 0.0, 0.0]})
+    lesson = learned(["a", "b", "c", "full"], [1.0, 0.0, 0.0, 0.0])
     plan = make_plan(text_spec(target_accepted=14), seeds, feedback=lesson, accepted_before={"full": 4})
     assert targets(plan) == {"a": 8, "b": 1, "c": 1, "full": 0}
     assert sorted(targets(make_plan(text_spec(target_accepted=2), seeds)).values()) == [0, 0, 0, 2]
@@ -141,7 +155,7 @@ def test_targets_fit_the_rooms_and_sum_to_the_plan(sizes: dict[str, int], wanted
 def test_half_of_the_real_mix_is_a_floor_whatever_the_errors(
     sizes: dict[str, int], wanted: int, errors: list[float]
 ) -> None:
-    lesson = pl.DataFrame({"stratum": list("abcdefgh"), "error": errors})
+    lesson = learned(list("abcdefgh"), errors)
     plan = make_plan(text_spec(target_accepted=wanted), rows(sizes), feedback=lesson)
     planned = sum(targets(plan).values())
     for stratum, target in targets(plan).items():

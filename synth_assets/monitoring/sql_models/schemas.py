@@ -79,6 +79,7 @@ LAKE_SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "target": pl.Int64(),
             "weight": pl.Float64(),
             "binding": pl.Boolean(),
+            "exemplars": pl.List(pl.String()),
             **ROUND_COLUMNS,
         },
         "candidates": {**IDENTITY_COLUMNS, **LINEAGE_COLUMNS, **ROUND_COLUMNS},
