@@ -8,12 +8,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from synth_assets.monitoring.collapse import measure_collapse
 from synth_assets.monitoring.measures import Metric, build_report
+from synth_assets.monitoring.privacy import measure_privacy
 from synth_assets.monitoring.report.glossary import explain_metric, name_metric
 from synth_assets.monitoring.report.page import RoundLine, RoundPage
 from synth_assets.monitoring.report.render import render_index, render_page
+from synth_assets.monitoring.shift import measure_shift
+from synth_assets.monitoring.student import measure_student
 from synth_assets_tests.browsers import find_violations, needs_browser, open_browser
 from synth_assets_tests.builders import text_spec
+from synth_assets_tests.monitoring.samples import CUSTOMERS, MESSAGES, make_customers, make_messages, mark, seeds_of
 
 HOSTILE = "</td><script>alert(1)</script><img src=http://example.org/x onerror=alert(1)>"
 TRENDS = pl.DataFrame(
@@ -107,6 +112,20 @@ def test_metrics_have_names_for_readers(metric: str, name: str) -> None:
 
 def test_an_unknown_metric_has_no_meaning() -> None:
     assert explain_metric("something_new_of_a_plugin") == ""
+
+
+@pytest.mark.parametrize(("spec", "make"), [(MESSAGES, make_messages), (CUSTOMERS, make_customers)])
+def test_every_measure_of_every_report_has_a_meaning(spec, make) -> None:
+    real, made, test = make(150, 1), make(200, 2), make(100, 3)
+    mix = pl.concat([mark(real, origin="real"), mark(made)])
+    reports = (
+        measure_shift(real, made, spec),
+        measure_collapse({"r000": mix}, real, spec, held_out=test),
+        measure_privacy(made, seeds_of(real, test), spec),
+        measure_student(real, made, mix, test, spec, seeds=2),
+    )
+    names = {name for report in reports for name in report.metrics["metric"]}
+    assert [name for name in sorted(names) if not explain_metric(name)] == []
 
 
 @needs_browser

@@ -21,8 +21,11 @@ def name_metric(metric: str) -> str:
 
 
 def explain_metric(metric: str) -> str:
-    """Return the sentence for a metric, by the longest beginning or end that is known; "" for none."""
-    name = metric.rsplit("/", 1)[-1]
+    """Return the sentence for a metric, by the longest beginning or end that is known; "" for none.
+
+    The ends of an interval (…_low, …_high) are told as what the interval is of.
+    """
+    name = metric.rsplit("/", 1)[-1].removesuffix("_low").removesuffix("_high")
     known = [part for part in MEANINGS if name.startswith(part) or name.endswith(part)]
     return MEANINGS[max(known, key=len)] if known else ""
 
@@ -33,7 +36,8 @@ MEANINGS: dict[str, str] = {
     "js_distance": "Jensen–Shannon distance between the shares, from 0 (the same) to 1 (nothing in common).",
     "ks": "Kolmogorov–Smirnov: the widest gap between the two cumulative distributions.",
     "cramers_v": "Cramér's V: how strongly a value tells real from synthetic, from 0 to 1.",
-    "mean_shift": "Difference of the means in standard deviations of the real rows.",
+    "wasserstein": "Wasserstein distance: how far values would have to move, in standard deviations of the real rows.",
+    "uncovered_share": "Share of synthetic rows in strata with too few real rows to compare with.",
     "stratum_mix_tv": "Share of rows that would have to change stratum to meet the plan.",
     "stratum_mix_psi": "Population stability index of the strata against the plan.",
     "c2st_accuracy": "How often a classifier tells synthetic from real rows that it has not seen; ½ is guessing.",
@@ -49,7 +53,10 @@ MEANINGS: dict[str, str] = {
     "distinct_2_drop": "Fall of that share against real rows.",
     "vendi_score": "How many really different texts there are, by their embeddings.",
     "vendi_drop": "Fall of that number against real rows.",
-    "ngram_entropy": "How evenly word pairs are used, in bits.",
+    "distinct_1": "Share of words that are different, at an equal number of words.",
+    "distinct_3": "Share of runs of three words that are different, at an equal number of words.",
+    "bigram_entropy": "How evenly word pairs are used, in bits.",
+    "semantic_coverage": "Share of the real rows that have a text of like meaning, by their embeddings.",
     "entropy_drop": "Fall of the column's entropy against real rows, as a share.",
     "compression_ratio": "How far the texts compress: more means more repetition.",
     "self_repetition": "How often a text repeats runs of words of other texts.",
@@ -64,6 +71,9 @@ MEANINGS: dict[str, str] = {
     # privacy
     "near_copy_share": "Share of synthetic texts that are nearly a training text.",
     "exact_copy_share": "Share of synthetic rows that equal a training row.",
+    "copied_share": "Share of synthetic rows that are nearly a training row, beyond what coincidence makes.",
+    "near_record_share": "Share of synthetic rows that equal a training row in all columns but two.",
+    "long_span_share": "Share of synthetic texts with a long run of words in a row of a training text.",
     "close_record_share": "Share of synthetic rows closer to a training row than real rows are to one another.",
     "close_record_median": "Median distance to the nearest training row.",
     "longest_span": "Words in a row that a synthetic text shares with a training text.",
