@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -29,6 +29,9 @@ from synth_assets.review.decisions import DecisionStore
 from synth_assets.spec import DatasetSpec
 from synth_assets_tests.builders import text_spec
 from synth_assets_tests.ports import free_port
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROUND = "r000"
 HOST = "testserver"
@@ -238,6 +241,27 @@ def running(server: Server) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+def sign_in_by_keyboard(page: Page, url: str, name: str) -> None:
+    """Open the app and sign in without a mouse."""
+    page.goto(url)
+    page.keyboard.type(name)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#how-far")
+
+
+def item_of(page: Page) -> str | None:
+    """Return the example that a reviewer's page shows."""
+    return page.locator("#desk").get_attribute("data-item")
+
+
+def press(page: Page, *keys: str) -> None:
+    """Press keys, the last of which changes the item, and wait until it has."""
+    before = item_of(page)
+    for key in keys:
+        page.keyboard.press(key)
+    page.wait_for_function("before => document.querySelector('#desk').dataset.item !== before", arg=before or "")
 
 
 class Caller:

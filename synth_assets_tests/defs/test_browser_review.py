@@ -17,6 +17,7 @@ from synth_assets.defs.resources import Platform
 from synth_assets.project import Project
 from synth_assets_tests.browsers import needs_browser, open_browser
 from synth_assets_tests.projects import Runner, failure_of
+from synth_assets_tests.review_apps import item_of, press, sign_in_by_keyboard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -45,24 +46,10 @@ def serving(project: Project) -> Iterator[str]:
         process.communicate()
 
 
-def sign_in(browser: Browser, url: str, name: str) -> Page:
+def open_window(browser: Browser, url: str, name: str) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 860}).new_page()
-    page.goto(url)
-    page.keyboard.type(name)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#how-far")
+    sign_in_by_keyboard(page, url, name)
     return page
-
-
-def item_of(page: Page) -> str | None:
-    return page.locator("#desk").get_attribute("data-item")
-
-
-def press(page: Page, key: str) -> None:
-    """Press a key that changes the item and wait until it has."""
-    before = item_of(page)
-    page.keyboard.press(key)
-    page.wait_for_function("before => document.querySelector('#desk').dataset.item !== before", arg=before or "")
 
 
 def tick(sensor: dg.SensorDefinition, runner: Runner, job: str) -> list[str]:
@@ -87,7 +74,7 @@ def test_two_people_review_in_browsers_and_the_sensors_carry_the_batch_to_a_rele
     assert tick(finished_review, fresh, "review") == []
 
     with serving(fresh.project) as url, open_browser() as browser:
-        ada, bob = sign_in(browser, url, "Ada"), sign_in(browser, url, "Bob")
+        ada, bob = open_window(browser, url, "Ada"), open_window(browser, url, "Bob")
         while item_of(ada) not in at_random:  # a control item, or one looked at for its risk
             press(ada, "a")
         mended = item_of(ada)

@@ -11,7 +11,7 @@ import pytest
 
 from synth_assets.review.decisions import DecisionStore
 from synth_assets_tests.browsers import find_violations, needs_browser, open_browser
-from synth_assets_tests.review_apps import ROUND, Server, running
+from synth_assets_tests.review_apps import ROUND, Server, item_of, press, running, sign_in_by_keyboard
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -54,28 +54,13 @@ def sign_in(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
         page = windows[-1].new_page()
         page.on("console", note)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"http://127.0.0.1:{server.port}/")
-        page.keyboard.type(name)
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#how-far")
+        sign_in_by_keyboard(page, f"http://127.0.0.1:{server.port}/", name)
         return page
 
     yield open_window
     for window in windows:
         window.close()
     assert complaints == []
-
-
-def item_of(page: Page) -> str | None:
-    return page.locator("#desk").get_attribute("data-item")
-
-
-def press(page: Page, *keys: str) -> None:
-    """Press keys, the last of which changes the item, and wait until it has."""
-    before = item_of(page)
-    for key in keys:
-        page.keyboard.press(key)
-    page.wait_for_function("before => document.querySelector('#desk').dataset.item !== before", arg=before or "")
 
 
 @needs_browser
