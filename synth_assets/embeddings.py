@@ -2,7 +2,7 @@
 
 Here: TF-IDF reduced by SVD, which needs no download; sentence-embedding models by sentence-transformers or model2vec;
 nearest neighbors, exact and in bounded memory. Not here: what a stage does with a neighbor
-(discriminators/semantic.py), texts that are alike letter by letter (similarity.py).
+(discriminators/semantic.py), texts that are alike letter by letter (similarity/).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Text as hashed n-grams: words and characters of many texts at once as 64-bit integers, and exact look-ups of them.
 
 Here: reading a text column into characters and words, their hashes and n-grams, and tables of counted keys. Not here:
-models of text (discriminators/quality, monitoring/language.py), texts that are alike (similarity.py).
+models of text (discriminators/quality, monitoring/language.py), texts that are alike (similarity/).
 """
 
 from __future__ import annotations

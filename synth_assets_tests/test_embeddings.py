@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth_assets import embeddings, similarity
+from synth_assets import embeddings
 from synth_assets.embeddings import Neighbors, TfidfEmbedder, load_embedder
 from synth_assets.errors import EngineError
+from synth_assets.similarity import texts as texts_of
 
 SEEDS = pl.Series(
     [
@@ -61,7 +62,7 @@ def test_vectors_do_not_depend_on_the_texts_beside_them(
     embedder: TfidfEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = embedder.embed(SEEDS)
-    monkeypatch.setattr(similarity, "_CHUNK_CHARACTERS", 200)
+    monkeypatch.setattr(texts_of, "_CHUNK_CHARACTERS", 200)
     assert np.abs(embedder.embed(SEEDS) - whole).max() < 1e-6
 
 

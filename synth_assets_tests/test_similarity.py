@@ -12,21 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synth_assets import similarity
 from synth_assets.similarity import (
     comparison_texts,
     connected_components,
     find_ngrams,
     find_stock_parts,
+    hash_shingles,
     index_ngrams,
     keep_first,
     match_signatures,
     measure_jaccard,
     near_duplicate_pairs,
+    near_duplicates,
     ngram_matches,
     normalize_text,
     sign_texts,
 )
+from synth_assets.similarity import texts as texts_of
 from synth_assets_tests.builders import real_rows, text_spec
 
 short_texts = st.lists(st.text(alphabet="abcß Éς\t", max_size=14), max_size=25)
@@ -191,13 +193,13 @@ def test_every_reported_pair_is_true(messages: tuple[list[str], list[tuple[int, 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0])
 @pytest.mark.parametrize("permutations", [64, 128])
 def test_the_plan_finds_a_pair_at_the_threshold_with_the_least_recall(threshold: float, permutations: int) -> None:
-    plan = similarity._plan_bands(threshold, permutations)
+    plan = near_duplicates._plan_bands(threshold, permutations)
     assert plan.bands * plan.rows <= plan.minima <= permutations
-    assert 1 - (1 - threshold**plan.rows) ** plan.bands >= similarity.LEAST_RECALL
+    assert 1 - (1 - threshold**plan.rows) ** plan.bands >= near_duplicates.LEAST_RECALL
 
 
 def test_a_plan_that_cannot_have_it_takes_every_minimum_as_a_band() -> None:
-    assert similarity._plan_bands(0.02, 16) == similarity._Plan(16, 1, 16)
+    assert near_duplicates._plan_bands(0.02, 16) == near_duplicates._Plan(16, 1, 16)
 
 
 def test_the_result_does_not_depend_on_chunk_sizes_and_threads(
@@ -205,9 +207,15 @@ def test_the_result_does_not_depend_on_chunk_sizes_and_threads(
 ) -> None:
     texts = pl.Series(messages[0])
     whole, against = near_duplicate_pairs(texts), near_duplicate_pairs(texts, others=texts[:3000])
-    for name in ("_CHUNK_CHARACTERS", "_CHUNK_PAIRS", "_CHUNK_SHINGLES", "_BLOCK", "_CACHED"):
-        monkeypatch.setattr(similarity, name, 1000)
-    monkeypatch.setattr(similarity, "_MOST_THREADS", 1)
+    for module, name in (
+        (texts_of, "_CHUNK_CHARACTERS"),
+        (texts_of, "_CACHED"),
+        (near_duplicates, "_CHUNK_PAIRS"),
+        (near_duplicates, "_CHUNK_SHINGLES"),
+        (near_duplicates, "_BLOCK"),
+    ):
+        monkeypatch.setattr(module, name, 1000)
+    monkeypatch.setattr(texts_of, "_MOST_THREADS", 1)
     assert near_duplicate_pairs(texts).equals(whole)
     assert near_duplicate_pairs(texts, others=texts[:3000]).equals(against)
 
@@ -222,10 +230,8 @@ def test_a_column_against_itself_gives_the_pairs_within_it(messages: tuple[list[
 
 def test_a_text_has_the_same_shingles_beside_texts_of_any_script() -> None:
     plain = pl.Series(["how do i pay?", "abc", "a longer text, to have more than one run of characters in the cache"])
-    hashes, counts = similarity.hash_shingles(plain)
-    beside, beside_counts = similarity.hash_shingles(
-        pl.concat([plain, pl.Series(["wo ist mein geld, weiß es jemand 🙂"])])
-    )
+    hashes, counts = hash_shingles(plain)
+    beside, beside_counts = hash_shingles(pl.concat([plain, pl.Series(["wo ist mein geld, weiß es jemand 🙂"])]))
     assert counts.tolist() == [9, 1, 63]
     assert beside[: len(hashes)].tolist() == hashes.tolist()
     assert beside_counts.tolist() == [9, 1, 63, 30]
@@ -233,7 +239,7 @@ def test_a_text_has_the_same_shingles_beside_texts_of_any_script() -> None:
 
 @given(st.lists(st.text("abé🙂 ", min_size=1, max_size=60), min_size=1, max_size=12), st.integers(1, 6))
 def test_shingles_are_equal_where_the_characters_are(texts: list[str], size: int) -> None:
-    hashes, counts = similarity.hash_shingles(pl.Series(texts), size)
+    hashes, counts = hash_shingles(pl.Series(texts), size)
     told = [text.ljust(size, "\0") for text in texts]
     runs = [text[i : i + size] for text in told for i in range(len(text) - size + 1)]
     assert counts.tolist() == [len(text) - size + 1 for text in told]
@@ -400,7 +406,7 @@ def test_empty_texts_and_an_empty_reference_match_nothing() -> None:
 def test_matches_do_not_depend_on_chunk_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = pl.Series(random_messages(300))
     whole = ngram_matches(texts, texts[:100], words=5)
-    monkeypatch.setattr(similarity, "_CHUNK_CHARACTERS", 500)
+    monkeypatch.setattr(texts_of, "_CHUNK_CHARACTERS", 500)
     assert whole.height >= 100
     assert ngram_matches(texts, texts[:100], words=5).equals(whole)
 

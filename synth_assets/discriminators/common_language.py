@@ -1,7 +1,7 @@
 """Common language: how unlikely a phrase is among the other seeds, so that what everybody writes is no leak.
 
 Here: an interpolated bigram model of the seeds that leaves out the seed a phrase was found in. Not here: finding
-phrases (similarity.py), what counts as a leak (leakage.py).
+phrases (similarity/), what counts as a leak (leakage.py).
 """
 
 from __future__ import annotations

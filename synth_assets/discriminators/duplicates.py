@@ -1,7 +1,7 @@
 """Rejects what is already there: in the batch, among earlier accepted candidates, or among the seeds.
 
 Here: equal content, and near-duplicates by the Jaccard similarity of character 5-grams. Not here: how pairs are found
-(similarity.py), single sentences taken from a seed (leakage.py).
+(similarity/), single sentences taken from a seed (leakage.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Texts as flat arrays of characters, words and hashes: what document statistics and text rules count on.
 
 Here: kinds of characters, words as spans, hashes of spans, equal keys. Not here: any measure or rule (documents.py,
-rules.py), tokens for comparing texts (similarity.py).
+rules.py), tokens for comparing texts (similarity/).
 """
 
 from __future__ import annotations

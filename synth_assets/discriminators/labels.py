@@ -1,7 +1,7 @@
 """Label consistency: does the example read like the label it was made for?
 
 Here: the model of labels, fitted on real training rows, and its threshold. Not here: the student that measures
-a corpus (monitoring/student.py), the automated reviewer (review/automated.py).
+a corpus (monitoring/student/), the automated reviewer (review/automated.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Rejects candidates that repeat a long span of words from a seed; stricter for private seeds.
 
 Here: shared word n-grams, and when they count as common language. Not here: whole texts that are alike
-(duplicates.py), statistical memorization tests (monitoring/privacy.py).
+(duplicates.py), statistical memorization tests (monitoring/privacy/).
 """
 
 from __future__ import annotations

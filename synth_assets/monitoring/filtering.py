@@ -1,7 +1,7 @@
 """What filtering did: to the number of rows, to diversity and to every stratum, stage by stage.
 
 Here: the stages of one round's filtering, measured by equal amounts of text. Not here: the measures (diversity.py), why
-a candidate was rejected (the funnel among the SQL models), diversity over rounds (collapse.py).
+a candidate was rejected (the funnel among the SQL models), diversity over rounds (collapse/).
 """
 
 from __future__ import annotations

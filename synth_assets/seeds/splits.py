@@ -1,7 +1,7 @@
 """From audited rows to seeds: copies out, near-duplicates in clusters, clusters in three sticky splits.
 
 Here: which real row is kept, its cluster and its split. Not here: dispositions (seeds/liabilities.py), the measure of
-similarity (similarity.py).
+similarity (similarity/).
 
 The rules, in order:
 

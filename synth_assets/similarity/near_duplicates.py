@@ -1,50 +1,34 @@
-"""What is the same text twice: near-duplicates (MinHash, then exact Jaccard), clusters, and shared word n-grams.
+"""Texts that are nearly the same: MinHash to find candidates, exact Jaccard to decide, clusters of what was found.
 
-Here: the measures that splits, discriminators and reports share, over plain text columns. Not here: what a stage does
-with a match (seeds/splits.py, discriminators/duplicates.py, discriminators/leakage.py, monitoring/privacy.py).
+Here: pairs of texts that are alike as a whole. Not here: a span that two texts share (shared_words.py).
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import polars as pl
 
 from synth_assets.records import derive_seed
+from synth_assets.similarity.texts import (
+    MIX,
+    chunk_texts,
+    hash_shingles,
+    map_threads,
+    mix_hashes,
+    normalize_text,
+)
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-if TYPE_CHECKING:
-    from synth_assets.spec import DatasetSpec, FieldSpec
-
-SHINGLE = 5
-"""Characters in a shingle; Jaccard similarities are of the sets of these."""
 LEAST_RECALL = 0.998
 """Chance that a pair exactly at the threshold becomes a candidate; bands and rows are chosen for it."""
-STOCK_ROWS = 10
-"""Rows with different content that hold the same part of text word for word, from which it is boilerplate."""
-
 PAIRS_SCHEMA = pl.Schema({"left": pl.UInt32, "right": pl.UInt32, "jaccard": pl.Float64})
-MATCHES_SCHEMA = pl.Schema({"row": pl.UInt32, "reference_row": pl.UInt32, "ngram": pl.String, "words": pl.UInt32})
-
-# Scripts written without spaces: every character is a token there, elsewhere every word is.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-WORD = rf"[{_UNSPACED}]\p{{M}}*|[\w--[{_UNSPACED}]]+(?:'[\w--[{_UNSPACED}]]+)*"
-
-_CHUNK_CHARACTERS = 1 << 19  # texts hashed at a time: bounds memory
 _BLOCK = 1 << 16  # shingles that stay in the cache while all permutations run over them
-_CACHED = 1 << 15  # 64-bit numbers that stay in the cache through a few operations
 _CHUNK_PAIRS = 1 << 18  # candidate pairs compared at a time
 _CHUNK_SHINGLES = 1 << 20  # shingles of verified pairs at a time
-_MOST_THREADS = 8  # each holds a chunk
 _MOST_ROWS = 5  # of a band: more would spare candidates and cost more minima than those are worth
 _LEAST_MINIMA = 64  # for an estimate that rules most candidates out
 _PLAIN_PAIRS = 1 << 20  # up to here every pair is compared: no bands, nothing missed
@@ -52,124 +36,6 @@ _ENOUGH = 32  # alike texts after which a text seeks no further: families of tho
 _BITS = 4  # kept of every minimum for the estimate
 _SIGMAS = 3.5  # how far below the threshold an estimate must lie to rule a pair out
 _ONE = np.uint64(1)
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-
-
-# ---- text, made comparable
-
-
-def normalize_text(column: pl.Expr) -> pl.Expr:
-    """Return text in NFKC, casefolded, whitespace runs as one space, none at the ends; null stays null."""
-    folded = column.map_batches(_fold, return_dtype=pl.String, is_elementwise=True)
-    return folded.str.replace_all(r"\s\s+|[^\S ]", " ").str.strip_chars()
-
-
-def _fold(texts: pl.Series) -> pl.Series:
-    """Return text in NFKC and casefolded; polars has no casefold, so rows beyond ASCII take a loop."""
-    plain = (texts.str.len_bytes() == texts.str.len_chars()).fill_null(True)
-    if plain.all():
-        return texts.str.to_lowercase()
-    composed = texts.filter(~plain).str.normalize("NFKC").to_list()
-    folded = pl.Series(texts.name, [text.casefold() for text in composed], dtype=pl.String)
-    place = pl.select(pl.when(plain).then(plain.cum_sum() - 1).otherwise(plain.sum() + (~plain).cum_sum() - 1))
-    return pl.concat([texts.filter(plain).str.to_lowercase(), folded]).gather(place.to_series())
-
-
-def find_stock_parts(frame: pl.DataFrame, spec: DatasetSpec, *, rows: int = STOCK_ROWS) -> pl.Series:
-    """Return the normalized parts of text (a field, or one message) that stand word for word in `rows` rows or more.
-
-    A system prompt, a fixed instruction, "no remarks": boilerplate says nothing about whether two records are copies.
-    The rows should differ in content, else a text copied ten times would count as boilerplate.
-    """
-    none = pl.DataFrame(schema={"row": pl.UInt32, "part": pl.String})
-    parts = pl.concat([none, *(_read_parts(frame, field) for field in spec.text_fields)]).unique()
-    return parts.group_by("part").len().filter(pl.col("len") >= rows).get_column("part").sort()
-
-
-def comparison_texts(frame: pl.DataFrame, spec: DatasetSpec, stock: pl.Series) -> pl.Series:
-    """Return the text by which records are compared: records.content_text_expression, normalized, without stock parts.
-
-    One String a row; null where nothing is left, so that such a row is near to nothing.
-    """
-    told = pl.DataFrame({"row": np.arange(frame.height, dtype=np.uint32)})
-    for place, field in enumerate(spec.text_fields):
-        parts = _read_parts(frame, field).filter(~pl.col("part").is_in(stock.implode()))
-        if field.type == "messages":
-            parts = parts.group_by("row", maintain_order=True).agg(pl.col("part").str.join(" "))
-        told = told.join(parts.rename({"part": f"part {place}"}), on="row", how="left", maintain_order="left")
-    columns = told.drop("row")
-    if not columns.width:
-        return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias("text")
-    joined = pl.concat_str(pl.all(), separator=" ", ignore_nulls=True)
-    return columns.select(pl.when(joined != "").then(joined).alias("text")).to_series()
-
-
-def _read_parts(frame: pl.DataFrame, field: FieldSpec) -> pl.DataFrame:
-    """Return row:UInt32, part:String, in order: a field's text or its messages, normalized; those not empty."""
-    part = pl.col(field.name)
-    if field.type == "messages":
-        part = part.list.eval(pl.element().struct.field("content"))
-    parts = frame.select(part=part).with_row_index("row")
-    if field.type == "messages":
-        parts = parts.explode("part")
-    return parts.with_columns(normalize_text(pl.col("part"))).filter(pl.col("part") != "")
-
-
-# ---- many texts at a time
-
-
-def chunk_texts(texts: pl.Series) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of runs of texts of about half a million characters: what is worked on at a time."""
-    if texts.is_empty():
-        return
-    ends = np.cumsum(texts.str.len_chars().fill_null(0).to_numpy().astype(np.int64) + 1)
-    chunk = (ends - 1) // _CHUNK_CHARACTERS
-    borders = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(texts)]
-    yield from pairwise(borders)
-
-
-def map_threads(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """Yield the function of each item, in order, computed on all cores: numpy and polars let others run meanwhile."""
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-        yield from pool.map(function, items)
-
-
-def hash_shingles(texts: pl.Series, size: int = SHINGLE) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 64-bit hashes of all runs of `size` characters, text after text, and their number a text.
-
-    Texts (no nulls) are hashed as they are; one shorter than that is a single shingle.
-    """
-    padded = texts.str.pad_end(size, "\0")
-    joined = padded.str.join().item() if len(padded) else ""
-    encoding, width = ("ascii", np.uint8) if joined.isascii() else ("utf-32-le", np.uint32)
-    points = np.frombuffer(joined.encode(encoding), dtype=width)
-    lengths = padded.str.len_chars().to_numpy().astype(np.int64)
-    hashes = np.empty(max(0, len(points) - size + 1), dtype=np.uint64)
-    for start in range(0, len(hashes), _CACHED):
-        part = points[start : start + _CACHED + size - 1].astype(np.uint64)
-        windows = len(part) - size + 1
-        mixed = part[:windows] * _MIX[0]
-        for offset in range(1, size):
-            mixed += part[offset : offset + windows]
-            mixed *= _MIX[0]
-        hashes[start : start + windows] = _mix(mixed)
-    inside = np.ones(len(points), dtype=bool)
-    inside[(np.cumsum(lengths)[:, None] - np.arange(1, size)).ravel()] = False
-    return hashes[inside[: len(hashes)]], lengths - size + 1
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Return the finalizer of SplitMix64 of each value: a bijection that spreads every bit."""
-    values = values + _MIX[0]
-    values ^= values >> np.uint64(30)
-    values *= _MIX[1]
-    values ^= values >> np.uint64(27)
-    values *= _MIX[2]
-    values ^= values >> np.uint64(31)
-    return values
-
-
-# ---- near-duplicates
 
 
 @dataclass(frozen=True)
@@ -350,8 +216,8 @@ def _minhash(texts: pl.Series, plan: _Plan) -> tuple[np.ndarray, np.ndarray]:
         banded = minima[: plan.bands * plan.rows].reshape(plan.bands, plan.rows, -1)
         key = np.zeros((plan.bands, stop - start), dtype=np.uint64)
         for row in range(plan.rows):
-            key = (key + banded[:, row]) * _MIX[0]
-        keys[:, start:stop] = (_mix(key) >> np.uint64(32)).astype(np.uint32)
+            key = (key + banded[:, row]) * MIX[0]
+        keys[:, start:stop] = (mix_hashes(key) >> np.uint64(32)).astype(np.uint32)
         octets = planes[start:stop].view(np.uint8)
         for bit in range(_BITS):
             packed = np.packbits(minima & np.uint32(256 << bit) > 0, axis=0)
@@ -603,153 +469,3 @@ def _compare_sets(
         members, union = np.count_nonzero(step, axis=1) + 1, np.count_nonzero(step > _ONE, axis=1) + 1
         result[order[start:stop]] = (members - union) / union
     return result
-
-
-# ---- shared word n-grams
-
-
-@dataclass(frozen=True)
-class NgramIndex:
-    """Where every word n-gram of the reference texts first stands.
-
-    tokens     64-bit hash of every token, text after text, shape (tokens,), uint64
-    rows       reference row of every token, shape (tokens,), int64
-    grams      distinct n-gram hashes, sorted, shape (n-grams,), uint64
-    positions  where in `tokens` each first stands, shape (n-grams,), int64
-    spread     in how many groups of reference texts each stands, shape (n-grams,), int64
-    """
-
-    words: int
-    tokens: np.ndarray
-    rows: np.ndarray
-    grams: np.ndarray
-    positions: np.ndarray
-    spread: np.ndarray
-
-    def locate(self, grams: np.ndarray) -> np.ndarray:
-        """Return the place of each n-gram in `grams`, -1 where it is not there."""
-        if not len(self.grams):
-            return np.full(len(grams), -1, dtype=np.int64)
-        place = np.minimum(np.searchsorted(self.grams, grams), len(self.grams) - 1)
-        return np.where(self.grams[place] == grams, place, -1)
-
-    def without(self, common: NgramIndex, *, spread: int) -> NgramIndex:
-        """Return the index without the n-grams that stand in at least `spread` groups of `common`."""
-        place = common.locate(self.grams)
-        keep = (place < 0) | (np.append(common.spread, 0)[place] < spread)
-        return replace(self, grams=self.grams[keep], positions=self.positions[keep], spread=self.spread[keep])
-
-
-def index_ngrams(reference: pl.Series, *, words: int, groups: pl.Series | None = None) -> NgramIndex:
-    """Return the index of the n-grams of `words` tokens of the reference texts.
-
-    `groups` names, text by text, what counts once in `spread` (a cluster of near-duplicates); default: every text.
-    """
-    if words < 1:
-        raise ValueError(f"words {words} is below 1")
-    owners = np.arange(len(reference)) if groups is None else groups.rank("dense").to_numpy().astype(np.int64)
-    _, tokens, rows = _tokenize(reference)
-    grams, positions = _grams(tokens, rows, words)
-    distinct, first, inverse = np.unique(grams, return_index=True, return_inverse=True)
-    seen = pl.DataFrame({"gram": inverse, "group": owners[rows[positions]]}).unique()["gram"].to_numpy()
-    spread = np.bincount(seen, minlength=len(distinct))
-    return NgramIndex(words, tokens, rows, distinct, positions[first], spread)
-
-
-def ngram_matches(texts: pl.Series, reference: pl.Series, *, words: int) -> pl.DataFrame:
-    """Return the texts that share `words` or more tokens in a row with a reference text, sorted by row.
-
-    row:UInt32, reference_row:UInt32, ngram:String: the longest span found (ties: the first reference row), as its
-    normalized tokens joined by spaces. Tokens are words of the normalized text (an inner apostrophe belongs to the
-    word, other punctuation to none) and the single characters of Han, kana, Thai, Lao, Khmer and Burmese, which are
-    written without spaces.
-
-    texts ["Well, how do I pay by card?"], reference ["How do I pay?"], words 3 → (0, 0, "how do i pay")
-    """
-    return find_ngrams(texts, index_ngrams(reference, words=words)).drop("words")
-
-
-def find_ngrams(texts: pl.Series, index: NgramIndex) -> pl.DataFrame:
-    """Return the table of ngram_matches against an index built once, with words:UInt32, the length of the span."""
-    found = [
-        _find_in_chunk(texts[start:stop], index).with_columns(pl.col("row") + start)
-        for start, stop in (chunk_texts(texts.fill_null("")) if len(index.grams) else ())
-    ]
-    return pl.concat([pl.DataFrame(schema=MATCHES_SCHEMA), *(part.cast(MATCHES_SCHEMA) for part in found)])
-
-
-def _find_in_chunk(texts: pl.Series, index: NgramIndex) -> pl.DataFrame:
-    lists, tokens, rows = _tokenize(texts)
-    grams, positions = _grams(tokens, rows, index.words)
-    place = index.locate(grams)
-    hit = np.flatnonzero(place >= 0)
-    at, reference = positions[hit], index.positions[place[hit]]
-    # neighbors on the same diagonal (same row, same reference row, both one further) are one longer span
-    goes_on = (np.diff(at, prepend=-2) == 1) & (np.diff(reference, prepend=-2) == 1)
-    goes_on[1:] &= (rows[at[1:]] == rows[at[:-1]]) & (index.rows[reference[1:]] == index.rows[reference[:-1]])
-    starts = np.flatnonzero(~goes_on)
-    length = np.diff(np.append(starts, len(at))) + index.words - 1
-    left, other = at[starts], reference[starts]
-    left, other, length = _extend_spans(tokens, rows, index, left, other, length)
-    best = np.lexsort((index.rows[other], -length, rows[left]))
-    best = best[np.diff(rows[left[best]], prepend=-1) > 0]
-    left, other, length = left[best], other[best], length[best]
-    row_starts = np.searchsorted(rows, rows[left])
-    spans = pl.DataFrame(
-        {
-            "row": rows[left],
-            "reference_row": index.rows[other],
-            "tokens": lists.gather(rows[left]),
-            "offset": left - row_starts,
-            "words": length,
-        }
-    )
-    ngram = pl.col("tokens").list.slice("offset", "words").list.join(" ")
-    return spans.select("row", "reference_row", ngram.alias("ngram"), "words")
-
-
-def _extend_spans(
-    tokens: np.ndarray, rows: np.ndarray, index: NgramIndex, left: np.ndarray, other: np.ndarray, length: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return spans grown on both sides as far as the tokens agree: the index knows first places of n-grams only."""
-    left, other, length = left.copy(), other.copy(), length.copy()
-    for step, edge in ((-1, lambda i: np.zeros(len(i), dtype=np.int64)), (1, lambda i: length[i])):
-        alive = np.arange(len(left))
-        while len(alive):
-            here, there = left[alive] + edge(alive) + min(step, 0), other[alive] + edge(alive) + min(step, 0)
-            fits = (here >= 0) & (here < len(tokens)) & (there >= 0) & (there < len(index.tokens))
-            alive, here, there = alive[fits], here[fits], there[fits]
-            same = (tokens[here] == index.tokens[there]) & (rows[here] == rows[left[alive]])
-            alive = alive[same & (index.rows[there] == index.rows[other[alive]])]
-            left[alive] += min(step, 0)
-            other[alive] += min(step, 0)
-            length[alive] += 1
-    return left, other, length
-
-
-def hash_words(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 64-bit hash of every token (ngram_matches says what they are), text after text, and its row."""
-    _, tokens, rows = _tokenize(texts)
-    return tokens, rows
-
-
-def _tokenize(texts: pl.Series) -> tuple[pl.Series, np.ndarray, np.ndarray]:
-    """Return the token lists, the hash of every token and the row of every token."""
-    frame = pl.DataFrame({"text": texts.cast(pl.String).fill_null("")}).select(
-        normalize_text(pl.col("text")).str.replace_all("’", "'", literal=True).str.extract_all(WORD)
-    )
-    lists = frame.to_series()
-    counts = lists.list.len().to_numpy()
-    tokens = lists.filter(lists.list.len() > 0).explode().hash().to_numpy()
-    return lists, tokens, np.repeat(np.arange(len(texts)), counts)
-
-
-def _grams(tokens: np.ndarray, rows: np.ndarray, words: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hash and the position of every n-gram that lies within one text."""
-    windows = max(0, len(tokens) - words + 1)
-    grams = np.zeros(windows, dtype=np.uint64)
-    for offset in range(words):
-        grams *= _MIX[1]
-        grams += tokens[offset : offset + windows]
-    inside = np.flatnonzero(rows[:windows] == rows[words - 1 :])
-    return grams[inside], inside
