@@ -378,13 +378,15 @@ def schema() -> None:
 
 @app.command()
 def vacuum(days: Annotated[float, typer.Option(help="Spare what is younger.", min=0)] = 1.0) -> None:
-    """Delete lake versions that are neither current nor pinned by a release."""
+    """Delete lake versions that are neither current nor pinned by a release or by a plan."""
     import datetime as dt
 
+    from synth_assets.provenance.ledger import planned_digests
     from synth_assets.provenance.release import pinned_digests
 
     project = find_project()
-    removed = project.lake.vacuum(pinned_digests(project.releases), older_than=dt.timedelta(days=days))
+    keep = pinned_digests(project.releases) | planned_digests(project.lake)
+    removed = project.lake.vacuum(keep, older_than=dt.timedelta(days=days))
     console.print(f"{len(removed)} versions deleted")
 
 

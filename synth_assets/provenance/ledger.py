@@ -77,6 +77,17 @@ def _fixes(outcome: Version, edits: pl.DataFrame) -> pl.DataFrame:
     return outcome.read("edited").join(good, on="example_id", how="semi", maintain_order="left")
 
 
+def planned_digests(lake: Lake) -> set[str]:
+    """Return every lake digest that a plan pins: its round reads these seeds, not the newest, until its review ends."""
+    plans = [
+        lake.read("plan", name, round_, "settings")
+        for name in lake.datasets("plan")
+        for round_ in lake.rounds("plan", name)
+    ]
+    pins = ("seeds_digest", "contract_digest", "feedback_digest")
+    return {digest for settings in plans for digest in settings.select(pins).row(0) if digest}
+
+
 def accepted_rounds(lake: Lake, dataset: str, through: str) -> list[str]:
     """Return the rounds up to `through` whose review stands as accepted, in order."""
     return [

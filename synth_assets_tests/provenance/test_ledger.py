@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from synth_assets.provenance.ledger import REVOKED, accepted_rounds, read_review
+from synth_assets.provenance.ledger import REVOKED, accepted_rounds, planned_digests, read_review
 from synth_assets.review.decisions import resolve_examples
 from synth_assets.store import Lake
 
@@ -64,3 +65,14 @@ def test_what_a_recalled_reviewer_said_no_longer_counts(tmp_path: Path) -> None:
 def test_a_rejected_round_stays_rejected(tmp_path: Path) -> None:
     lake = make_lake(tmp_path, ADA_AND_BOB, recalled=["bob"], decision="reject")
     assert read_review(lake, "demo", "r000").decision == "reject"
+
+
+def test_vacuum_spares_the_seeds_that_a_plan_pins_though_newer_ones_are_current(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    pinned, unused, current = (lake.write("seeds", "demo", None, pl.DataFrame({"n": [n]})) for n in range(3))
+    settings = {"seeds_digest": [pinned.digest], "contract_digest": ["c"], "feedback_digest": [""]}
+    lake.write("plan", "demo", "r000", {"rows": pl.DataFrame({"n": [1]}), "settings": pl.DataFrame(settings)})
+    assert planned_digests(lake) == {pinned.digest, "c"}
+    removed = lake.vacuum(planned_digests(lake), older_than=dt.timedelta(seconds=-1))
+    assert removed == [unused.path]
+    assert current.path.exists()
