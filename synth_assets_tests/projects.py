@@ -1,6 +1,6 @@
 """Whole small projects in a temporary folder, and running their jobs in process on an instance of their own.
 
-Here: a project with a part of the bundled support data, a runner. Not here: assertions.
+Here: a project with a part of the bundled support data or a bundled set as it is, a runner. Not here: assertions.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ def make_project(root: Path, *, change: Callable[[dict[str, Any]], None] = lambd
     """Write a project with data set `mini`: five intents of the support data; `change` may edit its settings."""
     folder = root / "data" / "seeds" / "mini"
     folder.mkdir(parents=True)
-    for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copy(PROJECT / name, root / name)
-    shutil.copy(PROJECT / "data" / "generators.yaml", root / "data" / "generators.yaml")
-    shutil.copytree(PROJECT / "dbt_like_sql", root / "dbt_like_sql")
+    _copy_settings(root)
     source = PROJECT / "data" / "seeds" / "support"
     lines = (source / "messages.jsonl").read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if json.loads(line)["intent"] in INTENTS]
@@ -41,6 +38,19 @@ def make_project(root: Path, *, change: Callable[[dict[str, Any]], None] = lambd
     change(settings)
     write_settings(root, settings)
     return Project(root)
+
+
+def copy_bundled(root: Path, dataset: str) -> Project:
+    """Write a project with a bundled data set as it is."""
+    shutil.copytree(PROJECT / "data" / "seeds" / dataset, root / "data" / "seeds" / dataset)
+    _copy_settings(root)
+    return Project(root)
+
+
+def _copy_settings(root: Path) -> None:
+    for name in ("dagster.yaml", "workspace.yaml", "data/generators.yaml"):
+        shutil.copy(PROJECT / name, root / name)
+    shutil.copytree(PROJECT / "dbt_like_sql", root / "dbt_like_sql")
 
 
 def write_settings(root: Path, settings: dict[str, Any]) -> None:

@@ -29,11 +29,10 @@ FIXED = "Hello, order 48213 was marked as delivered on Tuesday but the parcel bo
 
 @pytest.fixture(scope="module")
 def drawn_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with one round that waits for its reviewers, bears defects and is released whatever reports say."""
+    """A project with one round that waits for its reviewers and bears defects."""
 
     def bear_defects(settings: dict[str, Any]) -> None:
         settings["review"] = {"tolerated_defect_rate": 0.4, "acceptable_defect_rate": 0.1}
-        settings["quality"] = {**settings.get("quality", {}), "privacy_level": "warn"}
 
     root = tmp_path_factory.mktemp("drawn")
     project = make_project(root / "project", change=bear_defects)

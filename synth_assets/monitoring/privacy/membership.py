@@ -127,7 +127,7 @@ def _judge_attack(name: str, label: str, targets: Targets, likeness: np.ndarray,
     rng = np.random.default_rng(derive_seed(*rows.salt(name)))
     booted = np.array(
         [
-            weighted_auc(order, split, weights * _resample(rng, codes[:split]), shared * _resample(rng, codes[split:]))
+            weighted_auc(order, split, weights * _resample(rng, split), shared * _resample(rng, len(others)))
             for _ in range(BOOTSTRAPS)
         ]
     )
@@ -149,13 +149,9 @@ def _judge_attack(name: str, label: str, targets: Targets, likeness: np.ndarray,
     ]
 
 
-def _resample(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
-    """Return how often a bootstrap sample within strata holds each row."""
-    order = np.argsort(codes, kind="stable")
-    sizes = np.bincount(codes)
-    starts = np.cumsum(sizes) - sizes
-    picks = (rng.random(len(codes)) * sizes[codes]).astype(np.int64) + starts[codes]
-    return np.bincount(order[picks], minlength=len(codes)).astype(float)
+def _resample(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return how often a bootstrap sample holds each row; over all strata, since of one row there is no other draw."""
+    return np.bincount(rng.integers(size, size=size), minlength=size).astype(float)
 
 
 def _rank(scores: np.ndarray) -> np.ndarray:
