@@ -3,8 +3,10 @@
 Here: the fitted corpus index, and walks over it, many at once. Not here: tables without free text (tabular/engine.py).
 
 A walk follows its first exemplar word by word. Wherever the last two words (back-off: the last word) also stand in
-another row of the stratum it may go on there, and it must before it has copied as many words in a row as the leakage
-rules allow. Words that only private rows hold are walls: no walk steps on them. The continuation is drawn from the
+another row of the stratum it may go on there. Where it can it does so before it has copied three words in a row, or
+as many as the leakage rules forbid, and before a word that no other row holds: what a single row says would tell that
+the row was in training. With `generation.context_words` 1 it looks at the last word alone, and may change at every
+word. Words that only private rows hold are walls: no walk steps on them. The continuation is drawn from the
 conditional n-gram distribution, sharpened or flattened by temperature and cut to the top k; every walk is a function
 of its request's seed alone.
 """
@@ -25,9 +27,9 @@ from synth_assets.records import POLARS_TYPES, STRATUM_SEPARATOR, SYNTHESIS_ONLY
 from synth_assets.similarity import WORD
 from synth_assets.spec import DatasetSpec
 
-VERSION = "spans-1"
+VERSION = "spans-2"
 BATCH = 16_384
-_LEAST_SPAN = 2
+_LEAST_SPAN, _LONG_SPAN = 2, 3
 _SWITCH_BIGRAM, _SWITCH_UNIGRAM = 0.55, 0.12
 _KEEP_CONTEXT = 0.8
 _TOKENS_PER_WORD = 1.3
@@ -66,8 +68,9 @@ class _Corpus:
 
     words, unit, row, hidden: per position. unit_start: first position of a unit. bigram, unigram: choices after each
     position, within stratum and slot. size: words as the leakage rule counts them. ahead: words to the next position
-    where another row could take over, or to the end; final: none is left. limit: words in a row that make a leak.
-    last, wall: whether the text ends after a position, or goes on with a word that only private rows hold.
+    where another row could take over, or to the end; final: none is left. limit: words in a row that are too many.
+    last, wall, lone: whether the text ends after a position, or goes on with a word that only private rows hold, or
+    that no other row holds. context: `generation.context_words`.
     """
 
     words: pl.Series
@@ -80,9 +83,11 @@ class _Corpus:
     limit: np.ndarray
     last: np.ndarray
     wall: np.ndarray
+    lone: np.ndarray
     hidden: np.ndarray
     bigram: _Choices
     unigram: _Choices
+    context: int
 
 
 class TextEngine:
@@ -258,13 +263,16 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
     single = _hash(scope.astype(np.uint64), 1) ^ _hash(key.astype(np.uint64), 2)
     double = single ^ _hash(before.astype(np.uint64), 3)
     quality = spec.quality
-    limit = np.where(private[rows], quality.leak_ngram_private, quality.leak_ngram)[unit]
+    leak = np.where(private[rows], quality.leak_ngram_private, quality.leak_ngram)[unit]
     secret = private[rows][unit]
     hidden = secret & ~np.isin(key, np.unique(key[~secret]))
     last = np.zeros(len(tokens), bool)
     last[ends - 1] = True
-    wall = np.concatenate([hidden[1:], [False]]) & ~last
-    usable = ~wall & ~hidden
+    pair = _hash(key.astype(np.uint64), 2) ^ _hash(following.astype(np.uint64), 3)
+    wall = np.concatenate([hidden[1:], [False]]) | (secret & ~np.isin(pair, pair[~secret]))
+    wall &= ~last
+    lone = np.concatenate([_find_lone(key, rows[unit])[1:], [False]]) & ~last
+    usable = ~wall & ~hidden & ~lone
     size = words.str.count_matches(WORD).to_numpy().astype(np.int64)
     unigram = _group_choices(single, following, usable, temperature, top_k)
     exits = _find_exits(unigram, rows[unit]) & ~last
@@ -277,13 +285,21 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
         size=size,
         ahead=ahead,
         final=final,
-        limit=limit,
+        limit=np.minimum(leak, _LONG_SPAN),
         last=last,
         wall=wall,
+        lone=lone,
         hidden=hidden,
         bigram=_group_choices(double, following, usable, temperature, top_k),
         unigram=unigram,
+        context=spec.generation.context_words,
     )
+
+
+def _find_lone(key: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return for each position whether its word stands in a single row of all; key, row: shape (positions,)."""
+    pairs = np.unique(np.stack([key, row]), axis=1)
+    return np.bincount(pairs[0], minlength=key.max() + 1)[key] == 1
 
 
 def _find_exits(choices: _Choices, row: np.ndarray) -> np.ndarray:
@@ -403,13 +419,13 @@ def _switch(
     """Return where each walk stands after a possible change of source, the words copied once it has gone on, and
     whether it has ever changed.
 
-    A change must come at a wall, at the last chance before the span is as long as the leakage rule forbids, and at
-    the last chance of a walk that has only copied.
+    A change must come at a wall, before a word of a single row, at the last chance before the span is too long, and
+    at the last chance of a walk that has only copied.
     """
     chance = _uniform(noise)
-    forced = (run + corpus.ahead[at] >= corpus.limit[at]) | corpus.wall[at] | (corpus.final[at] & ~changed)
-    forced &= ~corpus.last[at]
-    ready = (run >= _LEAST_SPAN) | forced
+    forced = (run + corpus.ahead[at] >= corpus.limit[at]) | (corpus.final[at] & ~changed)
+    forced = (forced | corpus.wall[at] | corpus.lone[at]) & ~corpus.last[at]
+    ready = (run >= min(_LEAST_SPAN, corpus.context)) | forced
     here, kept = at.copy(), run.copy()
     for salt, (choices, rate, words) in enumerate(_draws(corpus)):
         tried = np.flatnonzero(ready & (forced | (chance < rate)) & (here == at))
@@ -425,6 +441,8 @@ def _switch(
 def _draws(corpus: _Corpus) -> tuple[tuple[_Choices, float, int], ...]:
     """Return the tries of one step: choices, how often an unforced walk makes them, words the contexts share."""
     bigram, unigram = corpus.bigram, corpus.unigram
+    if corpus.context == 1:
+        return ((unigram, 1.0, 1),) * 3
     return (
         (bigram, _SWITCH_BIGRAM, 2),
         (bigram, 0.0, 2),
@@ -445,7 +463,12 @@ def _join_turns(turns: list[tuple[str, pl.Series]]) -> pl.Series:
 def _describe(spec: DatasetSpec, seeds: pl.DataFrame) -> GeneratorInfo:
     members = tuple(seeds["example_id"].to_list())
     content = seeds.select(pl.struct(pl.all()).struct.json_encode()).to_series().to_list()
-    sampling = {"temperature": spec.generation.temperature, "top_k": spec.generation.top_k or 0}
+    generation = spec.generation
+    sampling = {
+        "temperature": generation.temperature,
+        "top_k": generation.top_k or 0,
+        "context_words": generation.context_words,
+    }
     limits = (spec.quality.leak_ngram, spec.quality.leak_ngram_private)
     digest = digest_text(VERSION, json.dumps(sampling, sort_keys=True), limits, *content)
     return GeneratorInfo(

@@ -110,6 +110,13 @@ class GenerationSpec(Model):
         default=0.0, ge=0, le=1, description="Language model: drop tokens below this share of the likeliest one's odds."
     )
     max_tokens: int = Field(default=512, ge=1, le=131_072, description="Longest completion in tokens.")
+    context_words: int = Field(
+        default=2,
+        ge=1,
+        le=2,
+        description="Embedded text engine: words that two training rows must share for a text to go on from one in the "
+        "other. 2 reads better; 1 tells less of who was in training.",
+    )
     exemplars: int = Field(default=6, ge=1, le=64, description="Training rows that condition one request.")
     repair_attempts: int = Field(
         default=2,

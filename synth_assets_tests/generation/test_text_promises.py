@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -82,6 +85,36 @@ def test_words_that_only_private_rows_hold_are_never_said(seeds: pl.DataFrame, m
     finished = made.filter(pl.col("finish_reason") == "stop")["text"].to_list()
     said = {word for text in finished for word in words(text)}
     assert said & secret == set()
+
+
+def test_pairs_of_words_that_only_private_rows_hold_are_never_said(seeds: pl.DataFrame, made: pl.DataFrame) -> None:
+    def pairs(texts: pl.Series) -> set[tuple[str, str]]:
+        return {pair for text in texts for pair in pairwise(text.lower().split())}
+
+    is_private = pl.col("disposition") == SYNTHESIS_ONLY
+    secret = pairs(seeds.filter(is_private)["text"]) - pairs(seeds.filter(~is_private)["text"])
+    assert len(secret) > 100
+    assert pairs(made.filter(pl.col("finish_reason") == "stop")["text"]) & secret == set()
+
+
+@pytest.mark.parametrize(("context", "most"), [(2, 0.25), (1, 0.2)])
+def test_what_a_single_row_says_is_said_less_often(
+    seeds: pl.DataFrame, requests: pl.DataFrame, context: int, most: float
+) -> None:
+    engine = TextEngine.fit(seeds, text_spec(generation={"context_words": context}))
+    made = pl.concat(list(engine.generate(requests)))
+    texts = made.filter(pl.col("finish_reason") == "stop")["text"]
+    spans = Counter(span for text in seeds["text"] for span in set(windows(text)))
+    lone = {span for span, count in spans.items() if count == 1}
+    copied, own = (
+        np.mean([span in lone for text in side for span in windows(text)]) for side in (texts, seeds["text"])
+    )
+    assert copied < most * own
+
+
+def windows(text: str) -> list[tuple[str, ...]]:
+    told = words(text)
+    return [tuple(told[start : start + 5]) for start in range(len(told) - 4)]
 
 
 def test_few_texts_copy_a_seed_whole(seeds: pl.DataFrame, made: pl.DataFrame) -> None:
