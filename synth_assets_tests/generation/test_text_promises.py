@@ -109,7 +109,7 @@ def test_what_a_single_row_says_is_said_less_often(
     copied, own = (
         np.mean([span in lone for text in side for span in windows(text)]) for side in (texts, seeds["text"])
     )
-    assert copied < most * own
+    assert float(copied) < most * float(own)
 
 
 def windows(text: str) -> list[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from synth_assets.generation.vllm.settings import (
     prepare_environment,
     require_vllm,
     sequences_in_flight,
+    user_environment,
     vllm_version,
 )
 from synth_assets.spec import GenerationSpec
@@ -39,6 +40,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+    monkeypatch.setattr(vllm_settings, "_OWN_VARIABLES", {})
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *, gpus: int = 0, **packages: str) -> None:
@@ -187,6 +189,13 @@ def test_what_is_set_already_stands(cpu: None, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv(name, "mine")
     prepare_environment(generation())
     assert [other for other in VARIABLES[:4] if os.environ[other] == "mine"] == [name]
+
+
+def test_the_next_model_of_a_process_has_its_own_settings(cpu: None) -> None:
+    for size in ("7", "9"):
+        prepare_environment(generation(vllm={"cpu_kv_cache_gib": int(size)}))
+        assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == size
+    assert not {"VLLM_CPU_KVCACHE_SPACE", "VLLM_ENABLE_V1_MULTIPROCESSING"} & set(user_environment())
 
 
 # ---- the engine's arguments

@@ -26,7 +26,7 @@ from typing import Any
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.language.model_files import find_adapter, find_model
-from synth_assets.generation.vllm.settings import count_gpus, engine_arguments, require_vllm
+from synth_assets.generation.vllm.settings import count_gpus, engine_arguments, require_vllm, user_environment
 from synth_assets.spec import DatasetSpec
 
 KEY_VARIABLE = "VLLM_API_KEY"
@@ -136,7 +136,7 @@ def server_command(spec: DatasetSpec, project_root: Path, port: int, host: str =
 
 
 def server_environment(spec: DatasetSpec, project_root: Path) -> dict[str, str]:
-    """Return the environment of the server's process: this one's and what vLLM reads; what is set already stands.
+    """Return the environment of the server's process: the user's, and what vLLM reads where the user has not set it.
 
     The token of generation.server.api_key_env goes here, and never onto the command line, which every user can read.
     """
@@ -147,7 +147,7 @@ def server_environment(spec: DatasetSpec, project_root: Path) -> dict[str, str]:
         if _count_cpus() <= _FEW_CPUS:
             # else vLLM keeps a core free of the model, half of two: 140 tokens a second become 70
             environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    environment |= os.environ
+    environment |= user_environment()
     variable = generation.server.api_key_env
     if variable is not None:
         token = os.environ.get(variable, "").strip()

@@ -73,8 +73,12 @@ def require_vllm() -> None:
         ) from None
 
 
+_OWN_VARIABLES: dict[str, str] = {}
+"""What this process has set itself, and may set anew for its next model."""
+
+
 def prepare_environment(generation: GenerationSpec) -> None:
-    """Set what vLLM reads from the environment, for this process and its children; what is set already stands."""
+    """Set what vLLM reads from the environment, for this process and its children; what the user has set stands."""
     defaults = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
@@ -86,7 +90,13 @@ def prepare_environment(generation: GenerationSpec) -> None:
         # threads that wait by spinning starve each other, many times over, once anything else wants a core
         defaults["OMP_WAIT_POLICY"] = "passive"
     for name, value in defaults.items():
-        os.environ.setdefault(name, value)
+        if name not in os.environ or os.environ[name] == _OWN_VARIABLES.get(name):
+            os.environ[name] = _OWN_VARIABLES[name] = value
+
+
+def user_environment() -> dict[str, str]:
+    """Return this process's environment without what `prepare_environment` has set."""
+    return {name: value for name, value in os.environ.items() if value != _OWN_VARIABLES.get(name)}
 
 
 def sequences_in_flight(generation: GenerationSpec) -> int:
