@@ -102,7 +102,7 @@ class StudentSpec(Model):
     synthetic_weight: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = Field(
         default="auto",
         description="What a synthetic row weighs when the student is also trained on a weighted mix; auto: tuned on "
-        "steering rows, times the row's agreement with a student of the real ones. The corpus keeps its own weights.",
+        "steering rows. The corpus keeps its own weights.",
     )
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from synth_assets.monitoring.student import measure_student
 from synth_assets.monitoring.student.arms import Arm, run_arm, weigh_arm
 from synth_assets.monitoring.student.learners import LEARNERS
 from synth_assets.monitoring.student.protocol import Answers, Task, TaskKind
-from synth_assets.monitoring.student.weights import GRID, measure_nats, tune_weight, weigh_by_agreement
+from synth_assets.monitoring.student.weights import GRID, measure_nats, tune_weight
 from synth_assets.spec import StudentSpec
 from synth_assets_tests.monitoring.samples import MESSAGES, find, make_messages, make_spec, mark
 
@@ -102,30 +102,6 @@ def test_a_class_that_the_student_does_not_know_costs_most():
     nats = measure_nats(Answers(scores, np.array(["a", "b"])), np.array(["a", "b", "loan"]))
     assert nats[2] > max(nats[:2])
     assert np.isfinite(nats).all()
-
-
-def test_rows_weigh_by_how_surely_a_student_of_the_real_rows_gives_them_their_own_class():
-    made = make_messages(200, 2)
-    wrong = mislabel(made).filter(pl.col("topic") != "transfer").with_columns(example_id="wrong" + pl.col("example_id"))
-    arm = weigh_by_agreement(
-        Arm((mix_of(make_messages(100, 1), pl.concat([made, wrong])),)),
-        LEARNERS["support_vectors"], TASK, make_messages(100, 1), SALT,
-    )  # fmt: skip
-    rows = arm.sets[0]
-    assert rows.filter(pl.col("origin") == "real")["weight"].to_list() == [1.0] * 100
-    synthetic = rows.filter(pl.col("origin") == "synthetic")
-    assert synthetic["example_id"].str.starts_with("wrong").sum() < 0.05 * synthetic.height
-    assert synthetic.height > 0.9 * made.height
-    surest = synthetic.filter(pl.col("weight") == 1).height
-    assert surest == pytest.approx(0.1 * (made.height + wrong.height), abs=2)
-    assert synthetic.filter(pl.col("weight") < 0.5).height > 0
-
-
-def test_rows_of_a_class_without_real_rows_keep_their_weight():
-    strange = make_messages(20, 3).with_columns(topic=pl.lit("loan"), stratum=pl.lit("loan"))
-    arm = Arm((mix_of(make_messages(50, 1), strange),))
-    weighed = weigh_by_agreement(arm, LEARNERS["support_vectors"], TASK, make_messages(50, 1), SALT)
-    assert weighed.sets[0]["weight"].to_list() == [1.0] * 70
 
 
 def test_a_weight_is_a_factor_on_synthetic_rows_alone_and_nothing_leaves_them_out():

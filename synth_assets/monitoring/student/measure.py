@@ -27,7 +27,7 @@ from synth_assets.monitoring.student.arms import (
 from synth_assets.monitoring.student.choosing import choose_student, choose_task
 from synth_assets.monitoring.student.protocol import CLASS, Student, Task
 from synth_assets.monitoring.student.scores import compare_arms, list_missed, score_arm, score_strata
-from synth_assets.monitoring.student.weights import tune_weight, weigh_by_agreement
+from synth_assets.monitoring.student.weights import tune_weight
 from synth_assets.records import SEALED, SYNTHETIC, derive_seed
 from synth_assets.spec import DatasetSpec
 
@@ -56,9 +56,9 @@ def measure_student(
 
     Arms: trtr = real_train, tstr = synthetic, mix_equal = mix, each at most `budget` rows, drawn by stratum and anew
     for each run where there are more; mix = the whole corpus; mix_weighted = the same with synthetic rows at the weight
-    `student.synthetic_weight`, with auto times a row's agreement with a student of the real rows (see weights). With a
-    budget given mix is cut to it as well and mix_equal falls away. n_real and n_synthetic of a metric are the rows its
-    arm was trained on. A student that knows no chance learns the same rows once.
+    `student.synthetic_weight`. With a budget given mix is cut to it as well and mix_equal falls away. n_real and
+    n_synthetic of a metric are the rows its arm was trained on. A student that knows no chance learns the same rows
+    once.
 
     Students (inputs are the released fields of role input and context): see choosing.choose_student.
 
@@ -107,7 +107,7 @@ def measure_student(
             metrics.append(Metric(f"{name}_{task.score_name}", field=task.label, note=note))
     if MIX in arms and (arms[MIX].sets[0]["origin"] == SYNTHETIC).any():
         tried = steering if steering is not None else None if is_sealed else test
-        weight, weighted = _weigh_mix(arms[MIX], frames[TRTR], student, task, test, tried, spec, salt)
+        weight, weighted = _weigh_mix(arms[MIX], student, task, test, tried, spec, salt)
         metrics.append(weight)
         if weighted is not None:
             arms[MIX_WEIGHTED], results[MIX_WEIGHTED] = arms[MIX], weighted
@@ -138,7 +138,6 @@ def _describe_runs(student: Student, result: Result) -> str:
 
 def _weigh_mix(
     mix: Arm,
-    real: pl.DataFrame,
     student: Student,
     task: Task,
     test: pl.DataFrame,
@@ -148,8 +147,7 @@ def _weigh_mix(
 ) -> tuple[Metric, Result | None]:
     """Return the weight of synthetic rows as a metric, and what the mix gets wrong at it.
 
-    A stated weight is taken for every row; else one is tuned on `steering`, cross-fitted where these are the test rows,
-    and a row weighs that much times its agreement with a student of the real rows.
+    A stated weight is taken as it is; else one is tuned on `steering`, cross-fitted where these are the test rows.
     """
     stated = spec.student.synthetic_weight
     if stated != "auto":
@@ -158,10 +156,9 @@ def _weigh_mix(
     tried = test if steering is test else None if steering is None else task.keep_usable(steering)
     if tried is None or not tried.height:
         return Metric("synthetic_weight", field=task.label, note="not measured: no steering rows to tune it on"), None
-    agreed = weigh_by_agreement(mix, student, task, real, salt)
-    tuning = tune_weight(agreed, student, task, tried, salt)
+    tuning = tune_weight(mix, student, task, tried, salt)
     note = f"tuned on {tried.height:,} steering rows; loss at {tuning.explain()}"
     weight = Metric("synthetic_weight", tuning.weight, task.label, note=note, **mix.sizes)
     if tried is test:
         return weight, tuning.result
-    return weight, run_arm(weigh_arm(agreed, tuning.weight), student, task, test, salt)
+    return weight, run_arm(weigh_arm(mix, tuning.weight), student, task, test, salt)

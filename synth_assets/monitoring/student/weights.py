@@ -1,7 +1,7 @@
-"""What a synthetic row should weigh in training: by its label's plausibility, and by what steering rows choose.
+"""What a synthetic row should weigh in training, by what steering rows choose.
 
-Here: the agreement of a row with the real rows' student, the weights that are tried, the choice, its cross-fitted
-result. Not here: the weights of the corpus (mixing), which keep the mix within its bounds.
+Here: the weights that are tried, the choice, its cross-fitted result. Not here: the weights of the corpus (mixing),
+which keep the mix within its bounds.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from synth_assets.monitoring.student.arms import (
     ask_arm,
     find_places,
     judge_answers,
-    read_weights,
     weigh_arm,
 )
 from synth_assets.monitoring.student.protocol import CLASS, Answers, Student, Task
-from synth_assets.records import REAL, derive_seed, derive_uniforms
+from synth_assets.records import REAL, derive_uniforms
 
-SURE = 0.9
 GRID = (0.0, 0.1, 0.3, 0.5, 1.0)
 FOLDS = 5
 EVEN_CHANCE = 0.01
@@ -44,55 +42,11 @@ class Tuning:
         return ", ".join(f"{weight:g}: {error:.4f}" for weight, error in self.errors)
 
 
-def weigh_by_agreement(arm: Arm, student: Student, task: Task, real: pl.DataFrame, salt: tuple[object, ...]) -> Arm:
-    """Return the arm with each synthetic row's weight multiplied by its agreement with a student of the real rows.
-
-    The agreement is 0 where that student ranks another class first, and grows with the margin of the row's own class
-    over the next one to 1 at the 90 % quantile of the margins; 1 where no real row has the class, and for tasks
-    without classes. Rows of weight 0 are left out, unless no row would remain.
-    """
-    if task.kind != CLASS:
-        return arm
-    seed = derive_seed(*salt, "agreement") % (2**31)
-    weighed: dict[int, pl.DataFrame] = {}
-    for rows in arm.sets:  # the same frame in every run, or a draw of its own
-        if id(rows) not in weighed:
-            weighed[id(rows)] = _weigh_rows(rows, student, task, real, seed)
-    return Arm(tuple(weighed[id(rows)] for rows in arm.sets))
-
-
-def _weigh_rows(rows: pl.DataFrame, student: Student, task: Task, real: pl.DataFrame, seed: int) -> pl.DataFrame:
-    is_made = (rows["origin"] != REAL).to_numpy()
-    if not is_made.any():
-        return rows
-    made = rows.filter(is_made)
-    weights = read_weights(rows).copy()
-    weights[is_made] *= _rate(student.answer(task, real, np.ones(real.height), made, seed), task.read_target(made))
-    weighed = rows.with_columns(weight=pl.Series(weights)).filter(weights > 0)
-    return rows if weighed.is_empty() else weighed
-
-
-def _rate(answers: Answers, stated: np.ndarray) -> np.ndarray:
-    """Return the agreement of each row with its stated class, shape (rows,)."""
-    classes, scores = answers.classes, answers.values
-    assert classes is not None
-    if len(classes) < 2:
-        return np.ones(len(stated))
-    places, known = find_places(classes, stated)
-    rows = np.arange(len(stated))
-    others = scores.copy()
-    others[rows, places] = -np.inf
-    margins = scores[rows, places] - others.max(axis=1)
-    sure = np.quantile(margins[known], SURE) if known.any() else 0.0
-    return np.where(known, np.clip(margins / sure, 0, 1) if sure > 0 else 0.0, 1.0)
-
-
 def tune_weight(arm: Arm, student: Student, task: Task, steering: pl.DataFrame, salt: tuple[object, ...]) -> Tuning:
-    """Return the smallest weight whose loss on the steering rows is within one standard error of the least.
+    """Return the weight with the least loss on the steering rows, of equal ones the smallest.
 
-    That is the one-standard-error rule (Breiman et al. 1984): a few hundred rows cannot tell neighboring weights apart,
-    and synthetic rows have to earn theirs. The loss of a class is the nats of the true one, which tell more of a row
-    than right or wrong does; that of other tasks is the error itself.
+    The loss of a class is the nats of the true one, which tell more of a row than right or wrong does; that of other
+    tasks is the error itself.
 
     Weight 0, tried where the arm has real rows, leaves the synthetic rows out. One student a weight is trained on
     whole sets: steering rows are never learned from, so five folds of them cross-fit the choice at no further cost.
@@ -136,11 +90,8 @@ def measure_nats(answers: Answers, truth: np.ndarray) -> np.ndarray:
 
 
 def _choose(losses: np.ndarray) -> int:
-    """Return the place of the weight that the rule takes; losses: shape (weights, rows), weights ascending."""
-    sums = losses.sum(axis=1)
-    behind = losses - losses[np.argmin(sums)]
-    noise = behind.std(axis=1) * np.sqrt(losses.shape[1])
-    return int(np.argmax(sums <= sums.min() + noise))
+    """Return the place of the weight with the least loss; losses: shape (weights, rows), weights ascending."""
+    return int(np.argmin(losses.sum(axis=1)))
 
 
 def _pick(results: list[Result], chosen: np.ndarray) -> Result:
