@@ -121,10 +121,13 @@ def plot_privacy(report: Report) -> Picture:
     """Draw the shares of near copies and the membership-inference AUC with its interval, beside the sealed rows."""
     figure = make_figure("Privacy: likeness to the real rows behind", report.level)
     left, right = figure.subplots(1, 2)
-    shares = _measured(report).filter(pl.col("metric").is_in(["near_copy_share", "close_record_share"]))
-    names = [
-        {"near_copy_share": "near copies\n(text)"}.get(name, "close records\n(columns)") for name in shares["metric"]
-    ]
+    told = {
+        "near_copy_share": "near copies\n(text)",
+        "close_record_share": "close records\n(columns)",
+        "copied_share": "copies beyond\nchance",
+    }
+    shares = _measured(report).filter(pl.col("metric").is_in(list(told)))
+    names = [told[name] for name in shares["metric"]]
     _draw_rows(left, shares, names, "share of\nsynthetic rows")
     left.set_xlim(0, None)
     attacks = _measured(report).filter(pl.col("metric").is_in(["membership_auc", "membership_auc_columns"]))
@@ -144,7 +147,13 @@ def plot_student(report: Report) -> Picture:
     """Draw the scores of the students on real rows and how far each falls below the one trained on real rows."""
     figure = make_figure("Student: trained on each, tested on real rows", report.level)
     left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
-    arms = {"trtr": "real", "tstr": "synthetic", "mix": "mix", "mix_equal": "mix,\nequal size"}
+    arms = {
+        "trtr": "real",
+        "tstr": "synthetic",
+        "mix": "mix",
+        "mix_weighted": "mix,\nweighted",
+        "mix_equal": "mix,\nequal size",
+    }
     scores = {"accuracy": "accuracy", "macro_f1": "macro-F1", "worst_decile_f1": "worst-decile F1", "r2": "R²",
               "perplexity": "perplexity"}  # fmt: skip
     values = dict(_measured(report).filter(pl.col("stratum") == "").select("metric", "value").iter_rows())
@@ -162,7 +171,7 @@ def plot_student(report: Report) -> Picture:
     if used:
         left.margins(y=0.22)
         left.legend(ncols=3, fontsize=7.5, loc="upper center", frameon=False, columnspacing=1, handlelength=1)
-    drops = _measured(report).filter(pl.col("metric").is_in(["tstr_drop", "mix_drop", "mix_equal_drop"]))
+    drops = _measured(report).filter(pl.col("metric").is_in([f"{arm}_drop" for arm in arms]))
     names = [arms[name.removesuffix("_drop")] for name in drops["metric"]]
     _draw_rows(right, drops, names, "fall below real (95 % interval)")
     for place, name in enumerate(drops["metric"].to_list()):

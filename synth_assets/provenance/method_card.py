@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from synth_assets.monitoring.measures import REPORTS
+from synth_assets.provenance.ledger import EDITED_BY_PERSON
 from synth_assets.records import SYNTHETIC
 from synth_assets.spec import DatasetSpec
 from synth_assets.store import Lake
@@ -42,6 +43,7 @@ def collect_facts(
         },
         "rows": corpus.height,
         "synthetic_rows": synthetic.height,
+        "edited_rows": int((synthetic["review_status"] == EDITED_BY_PERSON).sum()),
         "share": synthetic.height / corpus.height if corpus.height else 0.0,
         "seeds": dict(seeds.group_by("split").len().sort("split").iter_rows()),
         "dispositions": dict(seeds.group_by("disposition").len().sort("disposition").iter_rows()),
@@ -114,6 +116,7 @@ def render_card(facts: dict[str, Any]) -> str:
         "",
         f"- Generators: {', '.join(facts['generators']) or 'none'}",
         f"- Prompts or plans: {', '.join(facts['prompts']) or 'none'}",
+        f"- Rows that a reviewer has edited: {facts['edited_rows']:,}",
         "",
         "| round | candidates | kept | review | decision | defects | certified |",
         "|---|---|---|---|---|---|---|",
