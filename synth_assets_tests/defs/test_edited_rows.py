@@ -141,6 +141,7 @@ def test_a_fix_takes_the_place_of_its_original_in_corpus_and_release(released: R
     assert row["example_id"] not in set(rows["example_id"])
     fix = rows.filter(pl.col("example_id") == fixed_id).row(0, named=True)
     assert (fix["text"], fix["review_status"], fix["origin"]) == (FIXED, EDITED_BY_PERSON, SYNTHETIC)
+    assert "Rows that a reviewer has edited: 1" in (release.path / "README.md").read_text(encoding="utf-8")
     told = lineage.filter(pl.col("example_id") == fixed_id).row(0, named=True)
     assert (told["parents"], told["edited_by"], told["watermark_key_id"]) == ([row["example_id"]], "bob", None)
     for name in ("round", "request_id", "generator_id", "prompt_id", "prompted_by", "trained_on", "seed", "parameters"):
