@@ -142,6 +142,11 @@ def test_the_risk_part_is_tested_apart() -> None:
     assert not table.filter(pl.col("factor") != "reason")["named"].any()
 
 
+def test_a_part_of_one_cell_has_nothing_to_be_compared_with() -> None:
+    judged = hand_made({("p0", "s0"): (3, 1)}, part="risk")
+    assert find_systematic(judged, reasons_of(judged, "garbled"), tolerated=0.05).is_empty()
+
+
 def test_rows_not_reviewed_do_not_count() -> None:
     judged = hand_made({("p1", "s1"): (50, 20), ("p2", "s1"): (50, 1)})
     half = judged.with_columns(reviewed=pl.col("prompt_id") == "p2", defect=pl.col("prompt_id") == "p2")
