@@ -4,11 +4,11 @@ Here: the fitted corpus index, and walks over it, many at once. Not here: tables
 
 A walk follows its first exemplar word by word. Wherever the last two words (back-off: the last word) also stand in
 another row of the stratum it may go on there. Where it can it does so before it has copied three words in a row, or
-as many as the leakage rules forbid, and before a word that no other row holds: what a single row says would tell that
-the row was in training. With `generation.context_words` 1 it looks at the last word alone, and may change at every
-word. Words that only private rows hold are walls: no walk steps on them. The continuation is drawn from the
-conditional n-gram distribution, sharpened or flattened by temperature and cut to the top k; every walk is a function
-of its request's seed alone.
+as many as the leakage rules forbid: long spans of one row would tell that it was in training. With
+`generation.context_words` 1 it looks at the last word alone, and may change at every word. Words, and pairs of words,
+that only private rows hold are walls: no walk steps on them. The continuation is drawn from the conditional n-gram
+distribution, sharpened or flattened by temperature and cut to the top k; every walk is a function of its request's
+seed alone.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class _Corpus:
     words, unit, row, hidden: per position. unit_start: first position of a unit. bigram, unigram: choices after each
     position, within stratum and slot. size: words as the leakage rule counts them. ahead: words to the next position
     where another row could take over, or to the end; final: none is left. limit: words in a row that are too many.
-    last, wall, lone: whether the text ends after a position, or goes on with a word that only private rows hold, or
-    that no other row holds. context: `generation.context_words`.
+    last, wall: whether the text ends after a position, or goes on as only private rows do. context:
+    `generation.context_words`.
     """
 
     words: pl.Series
@@ -83,7 +83,6 @@ class _Corpus:
     limit: np.ndarray
     last: np.ndarray
     wall: np.ndarray
-    lone: np.ndarray
     hidden: np.ndarray
     bigram: _Choices
     unigram: _Choices
@@ -271,8 +270,7 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
     pair = _hash(key.astype(np.uint64), 2) ^ _hash(following.astype(np.uint64), 3)
     wall = np.concatenate([hidden[1:], [False]]) | (secret & ~np.isin(pair, pair[~secret]))
     wall &= ~last
-    lone = np.concatenate([_find_lone(key, rows[unit])[1:], [False]]) & ~last
-    usable = ~wall & ~hidden & ~lone
+    usable = ~wall & ~hidden
     size = words.str.count_matches(WORD).to_numpy().astype(np.int64)
     unigram = _group_choices(single, following, usable, temperature, top_k)
     exits = _find_exits(unigram, rows[unit]) & ~last
@@ -288,18 +286,11 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
         limit=np.minimum(leak, _LONG_SPAN),
         last=last,
         wall=wall,
-        lone=lone,
         hidden=hidden,
         bigram=_group_choices(double, following, usable, temperature, top_k),
         unigram=unigram,
         context=spec.generation.context_words,
     )
-
-
-def _find_lone(key: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Return for each position whether its word stands in a single row of all; key, row: shape (positions,)."""
-    pairs = np.unique(np.stack([key, row]), axis=1)
-    return np.bincount(pairs[0], minlength=key.max() + 1)[key] == 1
 
 
 def _find_exits(choices: _Choices, row: np.ndarray) -> np.ndarray:
@@ -419,12 +410,12 @@ def _switch(
     """Return where each walk stands after a possible change of source, the words copied once it has gone on, and
     whether it has ever changed.
 
-    A change must come at a wall, before a word of a single row, at the last chance before the span is too long, and
-    at the last chance of a walk that has only copied.
+    A change must come at a wall, at the last chance before the span is too long, and at the last chance of a walk that
+    has only copied.
     """
     chance = _uniform(noise)
-    forced = (run + corpus.ahead[at] >= corpus.limit[at]) | (corpus.final[at] & ~changed)
-    forced = (forced | corpus.wall[at] | corpus.lone[at]) & ~corpus.last[at]
+    forced = (run + corpus.ahead[at] >= corpus.limit[at]) | corpus.wall[at] | (corpus.final[at] & ~changed)
+    forced &= ~corpus.last[at]
     ready = (run >= min(_LEAST_SPAN, corpus.context)) | forced
     here, kept = at.copy(), run.copy()
     for salt, (choices, rate, words) in enumerate(_draws(corpus)):
