@@ -6,8 +6,9 @@
 
 Every try draws the rows anew. honest: fresh real rows stand for the synthetic ones. planted: 5 % of these are train
 rows with two words (or columns) changed. overfitted: an n-gram chain of order 5 without smoothing (or train rows with
-light noise). engine: candidates of the embedded engine, before any filter. Rows of equal content count once, as in
-the platform, where no released row repeats a seed.
+light noise). engine: candidates of the embedded engine, before any filter. engine, private: the same with a fifth of
+the rows never to be exported, which alone are attacked. Rows of equal content count once, as in the platform, where no
+released row repeats a seed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from synth_assets.records import RELEASABLE, SEALED, SYNTHESIS_ONLY, TRAIN, add_
 from synth_assets.seeds.splits import split_seeds
 from synth_assets.spec import DatasetSpec, parse_spec
 
-PLANTED = 0.05
+PLANTED, PRIVATE = 0.05, 0.2
 Change = Callable[[pl.DataFrame, pl.DataFrame, np.random.Generator], pl.DataFrame]
 
 
@@ -205,12 +206,17 @@ def try_once(
     metric = "membership_auc" if is_text else "membership_auc_columns"
     count = 2 * train.height  # as many as a corpus of two thirds synthetic rows takes
     public = members.with_columns(disposition=pl.lit(RELEASABLE))  # of private text alone the engine may say nothing
+    is_private = pl.Series(rng.random(seeds.height) < PRIVATE)
+    mixed = seeds.with_columns(
+        disposition=pl.when(is_private).then(pl.lit(SYNTHESIS_ONLY)).otherwise(pl.lit(RELEASABLE))
+    )
     generators = {
-        "overfitted": (write_chain if is_text else add_noise)(train, count, rng),
-        "engine": generate(spec, public, count).select(names),
+        "overfitted": (seeds, (write_chain if is_text else add_noise)(train, count, rng)),
+        "engine": (seeds, generate(spec, public, count).select(names)),
+        "engine, private": (mixed, generate(spec, mixed.filter(pl.col("split") == TRAIN), count).select(names)),
     }
-    for name, made in generators.items():
-        report = measure_privacy(fresh, seeds, spec, candidates=made)
+    for name, (known, made) in generators.items():
+        report = measure_privacy(fresh, known, spec, candidates=made)
         values = dict(report.metrics.select("metric", "value").iter_rows())
         auc.setdefault(name, []).append([values[f"{metric}{end}"] for end in ("_low", "", "_high")])
 
@@ -272,7 +278,7 @@ def main() -> None:
         low, middle, high = np.mean(values, axis=0)
         inside = sum(one[0] <= 0.5 <= one[2] for one in values)
         print(
-            f"membership AUC, {name:<12} {middle:.3f} ({low:.3f} … {high:.3f}); 0.5 inside in {inside} of {len(values)}"
+            f"membership AUC, {name:<16} {middle:.3f} ({low:.3f} … {high:.3f}); 0.5 inside in {inside} of {len(values)}"
         )
 
 
