@@ -4,11 +4,11 @@ Here: the fitted corpus index, and walks over it, many at once. Not here: tables
 
 A walk follows its first exemplar word by word. Wherever the last two words (back-off: the last word) also stand in
 another row of the stratum it may go on there. Where it can it does so before it has copied three words in a row, or
-as many as the leakage rules forbid: long spans of one row would tell that it was in training. With
-`generation.context_words` 1 it looks at the last word alone, and may change at every word. Words, and pairs of words,
-that only private rows hold are walls: no walk steps on them. The continuation is drawn from the conditional n-gram
-distribution, sharpened or flattened by temperature and cut to the top k; every walk is a function of its request's
-seed alone.
+as many as the leakage rule forbids: long spans of one row would tell that it was in training. With
+`generation.context_words` 1 it looks at the last word alone, and may change at every word. The continuation is drawn
+from the conditional n-gram distribution, sharpened or flattened by temperature and cut to the top k; every walk is a
+function of its request's seed alone. The generator is fitted on releasable rows: nothing that it writes depends on a
+row that may not be exported.
 """
 
 from __future__ import annotations
@@ -66,26 +66,22 @@ class _Choices:
 class _Corpus:
     """All tokens of all units (a text field, or one message, of one row), laid end to end.
 
-    words, unit, row, hidden: per position. unit_start: first position of a unit. bigram, unigram: choices after each
+    words, row: per position. unit_start: first position of a unit. bigram, unigram: choices after each
     position, within stratum and slot. size: words as the leakage rule counts them. ahead: words to the next position
-    where another row could take over, or to the end; final: none is left. limit: words in a row that are too many.
-    last, wall: whether the text ends after a position, or goes on as only private rows do. context:
-    `generation.context_words`.
+    where another row could take over, or to the end; final: none is left. last: whether the text ends after a
+    position. limit: words in a row that are too many. context: `generation.context_words`.
     """
 
     words: pl.Series
-    unit: np.ndarray
     unit_start: np.ndarray
     row: np.ndarray
     size: np.ndarray
     ahead: np.ndarray
     final: np.ndarray
-    limit: np.ndarray
     last: np.ndarray
-    wall: np.ndarray
-    hidden: np.ndarray
     bigram: _Choices
     unigram: _Choices
+    limit: int
     context: int
 
 
@@ -102,12 +98,22 @@ class TextEngine:
 
     @classmethod
     def fit(cls, seeds: pl.DataFrame, spec: DatasetSpec) -> TextEngine:
-        """Fit on train rows: example_id, stratum, disposition and record columns; EngineError without text."""
+        """Fit on the releasable of the train rows: example_id, stratum, disposition and record columns.
+
+        EngineError without text, or where no row is releasable.
+        """
         if seeds.is_empty() or not spec.text_fields:
             raise EngineError(
                 f"{spec.name}: the text generator needs training rows with a text, code or messages field"
             )
-        return cls(spec, seeds.select("example_id", "stratum", "disposition", *(f.name for f in spec.content_fields)))
+        rows = seeds.filter(pl.col("disposition") != SYNTHESIS_ONLY)
+        if rows.is_empty():
+            raise EngineError(
+                f"{spec.name}: all {seeds.height:,} training rows are {SYNTHESIS_ONLY}, and the embedded text "
+                "generator writes in the words of releasable rows alone; take a language model (generation.engine: "
+                "vllm), or see the liability audit for what holds the rows back"
+            )
+        return cls(spec, rows.select("example_id", "stratum", "disposition", *(f.name for f in spec.content_fields)))
 
     def artifact(self) -> dict[str, pl.DataFrame]:
         """Return what the model is a function of: the member rows it was fitted on, by id."""
@@ -122,8 +128,12 @@ class TextEngine:
     def _complete(self, requests: pl.DataFrame) -> pl.DataFrame:
         count = requests.height
         seeds = requests["seed"].to_numpy().astype(np.uint64)
-        first = requests["prompted_by"].list.first().replace_strict(self._row_of, return_dtype=pl.Int64).to_numpy()
+        lead = requests["prompted_by"].list.first()
+        known = lead.replace_strict(self._row_of, default=None, return_dtype=pl.Int64)
+        first = known.fill_null(0).to_numpy()
         written = self._write_texts(first, seeds)
+        # a stratum without releasable rows is led by a private one, of which nothing is said
+        reason = pl.select(pl.when(known.is_null()).then(pl.lit(INVALID)).otherwise(written.reason)).to_series()
         others = self._draw_context(first, seeds, requests["stratum"])
         columns = {**others, **written.columns}
         return pl.DataFrame(
@@ -132,7 +142,7 @@ class TextEngine:
                 "attempt": requests["attempt"],
                 **{field.name: columns[field.name] for field in self.spec.content_fields},
                 "prompted_by": written.prompted_by,
-                "finish_reason": written.reason,
+                "finish_reason": reason,
                 "prompt_tokens": pl.repeat(0, count, dtype=pl.Int32, eager=True),
                 "output_tokens": pl.Series(np.ceil(written.words * _TOKENS_PER_WORD), dtype=pl.Int32),
             }
@@ -156,7 +166,6 @@ class TextEngine:
                     out = _walk(self._corpus, units[walks], _hash(seeds[walks], number), cap)
                     texts = texts.scatter(walks, out.texts) if walks.size < count else out.texts
                     reason[walks[out.cut]] = LENGTH
-                    reason[walks[out.dead]] = INVALID
                     words[walks] += out.lengths
                     sources.append(pl.DataFrame({"walk": walks[out.source_walk], "row": out.source_row}))
                 turns.append((slot.role, texts))
@@ -235,7 +244,6 @@ def _list_slots(seeds: pl.DataFrame, spec: DatasetSpec) -> list[_Slot]:
 
 def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) -> _Corpus:
     group = seeds["stratum"].rank("dense").to_numpy().astype(np.int64)
-    private = (seeds["disposition"] == SYNTHESIS_ONLY).to_numpy()
     tokens: list[str] = []
     unit, unit_row, unit_slot, lengths = [], [], [], []
     for number, slot in enumerate(slots):
@@ -261,34 +269,23 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
     temperature, top_k = spec.generation.temperature, spec.generation.top_k or 0
     single = _hash(scope.astype(np.uint64), 1) ^ _hash(key.astype(np.uint64), 2)
     double = single ^ _hash(before.astype(np.uint64), 3)
-    quality = spec.quality
-    leak = np.where(private[rows], quality.leak_ngram_private, quality.leak_ngram)[unit]
-    secret = private[rows][unit]
-    hidden = secret & ~np.isin(key, np.unique(key[~secret]))
     last = np.zeros(len(tokens), bool)
     last[ends - 1] = True
-    pair = _hash(key.astype(np.uint64), 2) ^ _hash(following.astype(np.uint64), 3)
-    wall = np.concatenate([hidden[1:], [False]]) | (secret & ~np.isin(pair, pair[~secret]))
-    wall &= ~last
-    usable = ~wall & ~hidden
     size = words.str.count_matches(WORD).to_numpy().astype(np.int64)
-    unigram = _group_choices(single, following, usable, temperature, top_k)
+    unigram = _group_choices(single, following, temperature, top_k)
     exits = _find_exits(unigram, rows[unit]) & ~last
-    ahead, final = _look_ahead(exits | wall, exits, size, ends[unit] - 1)
+    ahead, final = _look_ahead(exits, size, ends[unit] - 1)
     return _Corpus(
         words=words,
-        unit=unit,
         unit_start=starts,
         row=rows[unit],
         size=size,
         ahead=ahead,
         final=final,
-        limit=np.minimum(leak, _LONG_SPAN),
         last=last,
-        wall=wall,
-        hidden=hidden,
-        bigram=_group_choices(double, following, usable, temperature, top_k),
+        bigram=_group_choices(double, following, temperature, top_k),
         unigram=unigram,
+        limit=min(spec.quality.leak_ngram, _LONG_SPAN),
         context=spec.generation.context_words,
     )
 
@@ -301,35 +298,21 @@ def _find_exits(choices: _Choices, row: np.ndarray) -> np.ndarray:
     return mixed | (source[choices.low] != row)
 
 
-def _look_ahead(
-    stops: np.ndarray, exits: np.ndarray, size: np.ndarray, end: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words from each position to the next stop of its unit or its end, and whether no exit is left."""
-    count = len(size)
-    index = np.arange(count)
-    total = np.cumsum(size)
-
-    def following(marks: np.ndarray) -> np.ndarray:
-        nearest = np.minimum.accumulate(np.where(marks, index, count)[::-1])[::-1]
-        return np.minimum(np.concatenate([nearest[1:], [count]]), end)
-
-    exit_ = np.concatenate([np.minimum.accumulate(np.where(exits, index, count)[::-1])[::-1][1:], [count]])
-    return total[following(stops)] - total, exit_ > end
+def _look_ahead(exits: np.ndarray, size: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the words from each position to the next exit of its unit or its end, and whether no exit is left."""
+    count, total = len(size), np.cumsum(size)
+    nearest = np.minimum.accumulate(np.where(exits, np.arange(count), count)[::-1])[::-1]
+    following = np.concatenate([nearest[1:], [count]])
+    return total[np.minimum(following, end)] - total, following > end
 
 
-def _group_choices(
-    context: np.ndarray, following: np.ndarray, usable: np.ndarray, temperature: float, top_k: int
-) -> _Choices:
-    """Group usable positions by context; weight each so that a continuation with n of N has p ∝ n^(1/T).
-
-    A position whose context no usable position has points to itself.
-    """
+def _group_choices(context: np.ndarray, following: np.ndarray, temperature: float, top_k: int) -> _Choices:
+    """Group positions by context; weight each so that a continuation with n of N has p ∝ n^(1/T)."""
     everywhere = pl.DataFrame({"context": context, "next": following}).with_row_index("position")
-    frame = everywhere.filter(pl.Series(usable))
     weight = pl.lit(1.0)
     if temperature != 1.0:
         weight = pl.len().over("context", "next").cast(pl.Float64).pow(1.0 / temperature - 1.0)
-    frame = frame.with_columns(weight=weight)
+    frame = everywhere.with_columns(weight=weight)
     if top_k:
         counted = frame.with_columns(n=pl.len().over("context", "next").cast(pl.Int64))
         rank = pl.struct(-pl.col("n"), "next").rank("dense").over("context")
@@ -337,25 +320,20 @@ def _group_choices(
     ordered = frame.sort("context", "position")
     groups = ordered.group_by("context", maintain_order=True).len().with_columns(high=pl.col("len").cum_sum())
     found = everywhere.join(groups, on="context", how="left", maintain_order="left")
-    alone = found["len"].is_null().to_numpy()
-    extra = np.flatnonzero(alone)
-    high = found["high"].fill_null(0).to_numpy().astype(np.int64)
-    low = high - found["len"].fill_null(0).to_numpy().astype(np.int64)
-    low[extra] = ordered.height + np.arange(len(extra))
-    high[extra] = low[extra] + 1
-    position = np.concatenate([ordered["position"].to_numpy().astype(np.int64), extra])
-    weights = np.concatenate([ordered["weight"].to_numpy(), np.ones(len(extra))])
-    even = temperature == 1.0
-    return _Choices(position, None if even else np.concatenate([[0.0], np.cumsum(weights)]), low, high)
+    high = found["high"].to_numpy().astype(np.int64)
+    low = high - found["len"].to_numpy().astype(np.int64)
+    cumulative = np.concatenate([[0.0], np.cumsum(ordered["weight"].to_numpy())])
+    return _Choices(
+        ordered["position"].to_numpy().astype(np.int64), None if temperature == 1.0 else cumulative, low, high
+    )
 
 
 @dataclass(frozen=True)
 class _Walks:
-    """texts, lengths (words), dead (stopped at a wall) and cut (over a cap) per walk; the rows each took spans from."""
+    """texts, lengths (words) and cut (over a cap) per walk; the rows each took spans from."""
 
     texts: pl.Series
     lengths: np.ndarray
-    dead: np.ndarray
     cut: np.ndarray
     source_walk: np.ndarray
     source_row: np.ndarray
@@ -367,16 +345,13 @@ def _walk(corpus: _Corpus, units: np.ndarray, seeds: np.ndarray, cap: tuple[int,
     at = corpus.unit_start[units]
     run, changed = corpus.size[at], np.zeros(count, bool)
     active, noise = np.arange(count), seeds
-    dead = corpus.hidden[at]
     walks, positions = [], []
     cut = np.zeros(count, bool)
     for step in range(cap[1]):
         walks.append(active)
         positions.append(at)
         here, run, changed = _switch(corpus, at, run, changed, _hash(noise, 10 + step))
-        stuck = corpus.wall[here]
-        dead[active[stuck]] = True
-        goes_on = ~(stuck | corpus.last[here])
+        goes_on = ~corpus.last[here]
         active, noise, changed = active[goes_on], noise[goes_on], changed[goes_on]
         run, at = run[goes_on], here[goes_on] + 1
         if not active.size:
@@ -397,7 +372,6 @@ def _walk(corpus: _Corpus, units: np.ndarray, seeds: np.ndarray, cap: tuple[int,
     return _Walks(
         texts=texts.str.slice(0, cap[0]),
         lengths=np.bincount(walk, minlength=count),
-        dead=dead,
         cut=cut,
         source_walk=walk[fresh],
         source_row=rows[fresh],
@@ -410,11 +384,11 @@ def _switch(
     """Return where each walk stands after a possible change of source, the words copied once it has gone on, and
     whether it has ever changed.
 
-    A change must come at a wall, at the last chance before the span is too long, and at the last chance of a walk that
-    has only copied.
+    A change must come at the last chance before the span is too long, and at the last chance of a walk that has only
+    copied.
     """
     chance = _uniform(noise)
-    forced = (run + corpus.ahead[at] >= corpus.limit[at]) | corpus.wall[at] | (corpus.final[at] & ~changed)
+    forced = (run + corpus.ahead[at] >= corpus.limit) | (corpus.final[at] & ~changed)
     forced &= ~corpus.last[at]
     ready = (run >= min(_LEAST_SPAN, corpus.context)) | forced
     here, kept = at.copy(), run.copy()
@@ -460,8 +434,7 @@ def _describe(spec: DatasetSpec, seeds: pl.DataFrame) -> GeneratorInfo:
         "top_k": generation.top_k or 0,
         "context_words": generation.context_words,
     }
-    limits = (spec.quality.leak_ngram, spec.quality.leak_ngram_private)
-    digest = digest_text(VERSION, json.dumps(sampling, sort_keys=True), limits, *content)
+    digest = digest_text(VERSION, json.dumps(sampling, sort_keys=True), spec.quality.leak_ngram, *content)
     return GeneratorInfo(
         generator_id=f"embedded-text-{digest[:12]}",
         engine="embedded",

@@ -117,6 +117,26 @@ def windows(text: str) -> list[tuple[str, ...]]:
     return [tuple(told[start : start + 5]) for start in range(len(told) - 4)]
 
 
+def test_private_rows_change_nothing(seeds: pl.DataFrame, requests: pl.DataFrame, made: pl.DataFrame) -> None:
+    without = TextEngine.fit(seeds.filter(pl.col("disposition") != SYNTHESIS_ONLY), text_spec())
+    assert pl.concat(list(without.generate(requests))).equals(made)
+
+
+def test_a_stratum_of_private_rows_alone_gets_no_text(seeds: pl.DataFrame) -> None:
+    stratum = str(seeds["stratum"][0])
+    private = pl.when(pl.col("stratum") == stratum).then(pl.lit(SYNTHESIS_ONLY)).otherwise("disposition")
+    rows = seeds.with_columns(disposition=private)
+    made = pl.concat(
+        list(TextEngine.fit(rows, text_spec()).generate(build_requests(text_spec(), "r000", rows, {stratum: 20}, {})))
+    )
+    assert set(made["finish_reason"]) == {"invalid"}
+
+
+def test_private_rows_alone_are_refused(seeds: pl.DataFrame) -> None:
+    with pytest.raises(EngineError, match=r"all .* are synthesis_only.*generation\.engine: vllm"):
+        TextEngine.fit(seeds.with_columns(disposition=pl.lit(SYNTHESIS_ONLY)), text_spec())
+
+
 def test_few_texts_copy_a_seed_whole(seeds: pl.DataFrame, made: pl.DataFrame) -> None:
     finished = made.filter(pl.col("finish_reason") == "stop")
     copied = finished.filter(pl.col("text").is_in(seeds["text"].implode()))
@@ -132,7 +152,7 @@ def test_the_same_rows_give_the_same_generator_and_others_another(seeds: pl.Data
     first, again = TextEngine.fit(seeds, spec), TextEngine.fit(seeds.sample(fraction=1.0, shuffle=True, seed=2), spec)
     assert first.info == again.info
     assert TextEngine.fit(seeds.head(300), spec).info.generator_id != first.info.generator_id
-    assert set(first.info.members) == set(seeds["example_id"])
+    assert set(first.info.members) == set(seeds.filter(pl.col("disposition") != SYNTHESIS_ONLY)["example_id"])
 
 
 def test_length_limits_end_a_text(seeds: pl.DataFrame, requests: pl.DataFrame) -> None:
