@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import signal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,8 +23,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of `-n` whole files, and all that load the real model to one: two at once need over 20 GB."""
-    for item in items:
-        loads_model = hasattr(getattr(item, "module", None), "needs_model")
-        item.add_marker(pytest.mark.xdist_group("real_model" if loads_model else item.nodeid.partition("::")[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each process of `-n` whole files, and all that load the real model to one: two at once need over 20 GB.
+
+    xdist's own `loadgroup` does it by marks, which do nothing under pytest 9.2.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "real model" if _loads_model(config.rootpath / file) else file
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@functools.cache
+def _loads_model(file: Path) -> bool:
+    return "needs_model" in file.read_text(encoding="utf-8")
