@@ -129,7 +129,7 @@ def plot_privacy(report: Report) -> Picture:
     shares = _measured(report).filter(pl.col("metric").is_in(list(told)))
     names = [told[name] for name in shares["metric"]]
     _draw_rows(left, shares, names, "share of\nsynthetic rows")
-    left.set_xlim(0, None)
+    left.set_xlim(min(0.0, left.get_xlim()[0]), None)  # less than chance makes is below 0
     attacks = _measured(report).filter(pl.col("metric").is_in(["membership_auc", "membership_auc_columns"]))
     names = [{"membership_auc": "text"}.get(name, "columns") for name in attacks["metric"]]
     _draw_rows(right, attacks, names, "membership inference AUC\n(½ = chance)")
@@ -151,8 +151,8 @@ def plot_student(report: Report) -> Picture:
         "trtr": "real",
         "tstr": "synthetic",
         "mix": "mix",
-        "mix_weighted": "mix,\nweighted",
-        "mix_equal": "mix,\nequal size",
+        "mix_weighted": "weighted\nmix",
+        "mix_equal": "equal-size\nmix",
     }
     scores = {"accuracy": "accuracy", "macro_f1": "macro-F1", "worst_decile_f1": "worst-decile F1", "r2": "R²",
               "perplexity": "perplexity"}  # fmt: skip
@@ -165,7 +165,7 @@ def plot_student(report: Report) -> Picture:
         places = [place + offset for place in range(len(shown))]
         bars = left.bar(places, heights, 0.76 / max(len(used), 1), color=LINES[i], label=scores[score])
         left.bar_label(bars, fmt=_two_digits, fontsize=6.5, padding=1)
-    left.set_xticks(range(len(shown)), [arms[arm] for arm in shown])
+    left.set_xticks(range(len(shown)), [arms[arm] for arm in shown], fontsize=7.5)
     left.set_ylabel("score" if "perplexity" not in used else "perplexity (less is better)")
     left.grid(visible=False, axis="x")
     if used:
