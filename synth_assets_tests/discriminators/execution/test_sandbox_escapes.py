@@ -578,7 +578,8 @@ def test_a_sandbox_dies_with_the_process_that_made_it() -> None:
     with _adopting_orphans(), subprocess.Popen([sys.executable, "-c", program]) as maker:
         try:
             deadline = time.monotonic() + 60
-            while not any("bwrap" in child for child in _children(maker.pid)):
+            # until bwrap has a child it has not yet asked the kernel to die with its parent
+            while not any(_children(int(child.split()[0])) for child in _children(maker.pid) if "bwrap" in child):
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
         finally:
