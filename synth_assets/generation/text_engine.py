@@ -3,12 +3,11 @@
 Here: the fitted corpus index, and walks over it, many at once. Not here: tables without free text (tabular/engine.py).
 
 A walk follows its first exemplar word by word. Wherever the last two words (back-off: the last word) also stand in
-another row of the stratum it may go on there. Where it can it does so before it has copied three words in a row, or
-as many as the leakage rule forbids: long spans of one row would tell that it was in training. With
-`generation.context_words` 1 it looks at the last word alone, and may change at every word. The continuation is drawn
-from the conditional n-gram distribution, sharpened or flattened by temperature and cut to the top k; every walk is a
-function of its request's seed alone. The generator is fitted on releasable rows: nothing that it writes depends on a
-row that may not be exported.
+another row of the stratum it may go on there, and where it can it does so before it has copied three words in a row:
+long spans of one row would tell that it was in training. With `generation.context_words` 1 it looks at the last word
+alone, and may change at every word. The continuation is drawn from the conditional n-gram distribution, sharpened or
+flattened by temperature and cut to the top k; every walk is a function of its request's seed alone. The generator is
+fitted on releasable rows: nothing that it writes depends on a row that may not be exported.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import polars as pl
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.requests import INVALID, LENGTH, STOP, GeneratorInfo
-from synth_assets.records import POLARS_TYPES, STRATUM_SEPARATOR, SYNTHESIS_ONLY, digest_text
+from synth_assets.records import POLARS_TYPES, RELEASABLE, STRATUM_SEPARATOR, SYNTHESIS_ONLY, digest_text
 from synth_assets.similarity import WORD
 from synth_assets.spec import DatasetSpec
 
@@ -69,7 +68,7 @@ class _Corpus:
     words, row: per position. unit_start: first position of a unit. bigram, unigram: choices after each
     position, within stratum and slot. size: words as the leakage rule counts them. ahead: words to the next position
     where another row could take over, or to the end; final: none is left. last: whether the text ends after a
-    position. limit: words in a row that are too many. context: `generation.context_words`.
+    position. context: `generation.context_words`.
     """
 
     words: pl.Series
@@ -81,7 +80,6 @@ class _Corpus:
     last: np.ndarray
     bigram: _Choices
     unigram: _Choices
-    limit: int
     context: int
 
 
@@ -106,7 +104,7 @@ class TextEngine:
             raise EngineError(
                 f"{spec.name}: the text generator needs training rows with a text, code or messages field"
             )
-        rows = seeds.filter(pl.col("disposition") != SYNTHESIS_ONLY)
+        rows = seeds.filter(pl.col("disposition") == RELEASABLE)
         if rows.is_empty():
             raise EngineError(
                 f"{spec.name}: all {seeds.height:,} training rows are {SYNTHESIS_ONLY}, and the embedded text "
@@ -133,15 +131,20 @@ class TextEngine:
         first = known.fill_null(0).to_numpy()
         written = self._write_texts(first, seeds)
         # a stratum without releasable rows is led by a private one, of which nothing is said
-        reason = pl.select(pl.when(known.is_null()).then(pl.lit(INVALID)).otherwise(written.reason)).to_series()
+        unsaid = known.is_null()
+        reason = pl.select(pl.when(unsaid).then(pl.lit(INVALID)).otherwise(written.reason)).to_series()
+        prompted_by = pl.select(
+            pl.when(unsaid).then(requests["prompted_by"]).otherwise(written.prompted_by)
+        ).to_series()
         others = self._draw_context(first, seeds, requests["stratum"])
-        columns = {**others, **written.columns}
+        texts = {name: pl.select(pl.when(~unsaid).then(text)).to_series() for name, text in written.columns.items()}
+        columns = {**others, **texts}
         return pl.DataFrame(
             {
                 "request_id": requests["request_id"],
                 "attempt": requests["attempt"],
                 **{field.name: columns[field.name] for field in self.spec.content_fields},
-                "prompted_by": written.prompted_by,
+                "prompted_by": prompted_by,
                 "finish_reason": reason,
                 "prompt_tokens": pl.repeat(0, count, dtype=pl.Int32, eager=True),
                 "output_tokens": pl.Series(np.ceil(written.words * _TOKENS_PER_WORD), dtype=pl.Int32),
@@ -285,7 +288,6 @@ def _build_corpus(seeds: pl.DataFrame, spec: DatasetSpec, slots: list[_Slot]) ->
         last=last,
         bigram=_group_choices(double, following, temperature, top_k),
         unigram=unigram,
-        limit=min(spec.quality.leak_ngram, _LONG_SPAN),
         context=spec.generation.context_words,
     )
 
@@ -388,7 +390,7 @@ def _switch(
     copied.
     """
     chance = _uniform(noise)
-    forced = (run + corpus.ahead[at] >= corpus.limit) | (corpus.final[at] & ~changed)
+    forced = (run + corpus.ahead[at] >= _LONG_SPAN) | (corpus.final[at] & ~changed)
     forced &= ~corpus.last[at]
     ready = (run >= min(_LEAST_SPAN, corpus.context)) | forced
     here, kept = at.copy(), run.copy()
@@ -434,7 +436,7 @@ def _describe(spec: DatasetSpec, seeds: pl.DataFrame) -> GeneratorInfo:
         "top_k": generation.top_k or 0,
         "context_words": generation.context_words,
     }
-    digest = digest_text(VERSION, json.dumps(sampling, sort_keys=True), spec.quality.leak_ngram, *content)
+    digest = digest_text(VERSION, json.dumps(sampling, sort_keys=True), *content)
     return GeneratorInfo(
         generator_id=f"embedded-text-{digest[:12]}",
         engine="embedded",

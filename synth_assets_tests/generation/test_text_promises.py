@@ -130,6 +130,7 @@ def test_a_stratum_of_private_rows_alone_gets_no_text(seeds: pl.DataFrame) -> No
         list(TextEngine.fit(rows, text_spec()).generate(build_requests(text_spec(), "r000", rows, {stratum: 20}, {})))
     )
     assert set(made["finish_reason"]) == {"invalid"}
+    assert made["text"].null_count() == made.height
 
 
 def test_private_rows_alone_are_refused(seeds: pl.DataFrame) -> None:
