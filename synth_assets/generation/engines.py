@@ -121,7 +121,7 @@ def open_judge(spec: DatasetSpec, engine: Engine, root: Path) -> Iterator[Langua
 def fit_embedded(spec: DatasetSpec, generator: str, train: pl.DataFrame) -> Engine:
     """Return an embedded engine fitted on the training rows."""
     if generator == "text":
-        from synth_assets.generation.text_engine import TextEngine
+        from synth_assets.generation.text.engine import TextEngine
 
         return TextEngine.fit(train, spec)
     from synth_assets.generation.tabular.engine import TabularEngine

@@ -110,12 +110,12 @@ class GenerationSpec(Model):
         default=0.0, ge=0, le=1, description="Language model: drop tokens below this share of the likeliest one's odds."
     )
     max_tokens: int = Field(default=512, ge=1, le=131_072, description="Longest completion in tokens.")
-    context_words: int = Field(
-        default=2,
+    min_support: int | None = Field(
+        default=None,
         ge=1,
-        le=2,
-        description="Embedded text engine: words that two training rows must share for a text to go on from one in the "
-        "other. 2 reads better; 1 tells less of who was in training.",
+        description="Embedded text engine: write only first words and pairs of words that so many training rows share, "
+        "as what few say tells who was in training. Left out: the greatest up to 3 that leaves a field 2,000 pairs, "
+        "else 1, as with fewer pairs texts go in circles.",
     )
     exemplars: int = Field(default=6, ge=1, le=64, description="Training rows that condition one request.")
     repair_attempts: int = Field(

@@ -24,7 +24,7 @@ from synth_assets.generation.language.engine import RecordEngine
 from synth_assets.generation.requests import build_requests
 from synth_assets.generation.server import engine as server_engine
 from synth_assets.generation.tabular.engine import TabularEngine
-from synth_assets.generation.text_engine import TextEngine
+from synth_assets.generation.text.engine import TextEngine
 from synth_assets.generation.vllm import engine as vllm_engine
 from synth_assets.generation.vllm import settings as vllm_settings
 from synth_assets.records import SYNTHESIS_ONLY

@@ -14,7 +14,7 @@ import pytest
 
 from synth_assets.errors import EngineError
 from synth_assets.generation.requests import build_requests
-from synth_assets.generation.text_engine import TextEngine
+from synth_assets.generation.text.engine import TextEngine
 from synth_assets.records import SYNTHESIS_ONLY
 from synth_assets_tests.builders import seed_rows, table_spec, text_spec
 from synth_assets_tests.paths import PROJECT
@@ -97,24 +97,62 @@ def test_pairs_of_words_that_only_private_rows_hold_are_never_said(seeds: pl.Dat
     assert pairs(made.filter(pl.col("finish_reason") == "stop")["text"]) & secret == set()
 
 
-@pytest.mark.parametrize(("context", "most"), [(2, 0.25), (1, 0.2)])
-def test_what_a_single_row_says_is_said_less_often(
-    seeds: pl.DataFrame, requests: pl.DataFrame, context: int, most: float
-) -> None:
-    engine = TextEngine.fit(seeds, text_spec(generation={"context_words": context}))
-    made = pl.concat(list(engine.generate(requests)))
+def test_what_a_single_row_says_is_said_less_often(seeds: pl.DataFrame, made: pl.DataFrame) -> None:
     texts = made.filter(pl.col("finish_reason") == "stop")["text"]
     spans = Counter(span for text in seeds["text"] for span in set(windows(text)))
     lone = {span for span, count in spans.items() if count == 1}
     copied, own = (
         np.mean([span in lone for text in side for span in windows(text)]) for side in (texts, seeds["text"])
     )
-    assert float(copied) < most * float(own)
+    assert float(copied) < 0.25 * float(own)
 
 
 def windows(text: str) -> list[tuple[str, ...]]:
     told = words(text)
     return [tuple(told[start : start + 5]) for start in range(len(told) - 4)]
+
+
+@pytest.mark.parametrize("least", [2, 3])
+def test_every_pair_of_words_stands_in_as_many_rows_as_wanted(
+    seeds: pl.DataFrame, requests: pl.DataFrame, least: int
+) -> None:
+    engine = TextEngine.fit(seeds, text_spec(generation={"min_support": least}))
+    texts = pl.concat(list(engine.generate(requests))).filter(pl.col("finish_reason") == "stop")["text"]
+    public = seeds.filter(pl.col("disposition") != SYNTHESIS_ONLY)["text"]
+    shared = Counter(step for text in public for step in steps(text))
+    assert min(shared[step] for text in texts for step in steps(text)) >= least
+    assert texts.n_unique() > 0.6 * len(requests)
+
+
+def steps(text: str) -> set[tuple[str, str]]:
+    """Return the pairs of words of a text, its beginning and its end among them."""
+    told = ["<", *text.lower().split(), ">"]
+    return set(pairwise(told))
+
+
+def test_a_walk_that_leaves_its_stratum_comes_back() -> None:
+    told = {"red": ["please send the red again"] * 3, "blue": ["kindly look at the blue again"] * 3}
+    told["red"].append("kindly resend it")
+    seeds = seed_rows(text_spec(), [{"text": text, "intent": name} for name, texts in told.items() for text in texts])
+    engine = TextEngine.fit(seeds, text_spec(generation={"min_support": 2}))
+    made = pl.concat(list(engine.generate(build_requests(text_spec(), "r000", seeds, {"red": 200, "blue": 200}, {}))))
+    texts = {name: set(made.filter(pl.col("intent") == name)["text"]) for name in told}
+    assert texts["red"] == {"please send the red again", "kindly look at the red again"}
+    assert texts["blue"] == {"kindly look at the blue again"}
+
+
+@pytest.mark.parametrize(("rows", "support"), [(400, 1), (1_000, 2), (4_000, 3)])
+def test_the_support_is_what_the_data_carries(rows: int, support: int) -> None:
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{word}" for word in rng.integers(60, size=8)) for _ in range(rows)]
+    seeds = seed_rows(text_spec(), [{"text": text, "intent": "a"} for text in texts])
+    told = json.loads(TextEngine.fit(seeds, text_spec()).info.parameters)
+    assert told["min_support"] == {"text": support}
+
+
+def test_a_support_that_no_text_has_is_refused(seeds: pl.DataFrame) -> None:
+    with pytest.raises(EngineError, match=r"900 training rows share.*lower generation\.min_support"):
+        TextEngine.fit(seeds, text_spec(generation={"min_support": 900}))
 
 
 def test_private_rows_change_nothing(seeds: pl.DataFrame, requests: pl.DataFrame, made: pl.DataFrame) -> None:
@@ -190,6 +228,30 @@ def test_conversations_keep_their_roles_and_their_turns() -> None:
     made = pl.concat(list(TextEngine.fit(seeds, spec).generate(build_requests(spec, "r000", seeds, {"order": 30}, {}))))
     roles = made["talk"].list.eval(pl.element().struct.field("role")).list.join(",").unique().to_list()
     assert roles == ["user,assistant"]
+
+
+def test_a_turn_of_which_too_few_rows_say_the_same_is_rejected() -> None:
+    fields = [
+        {"name": "talk", "type": "messages", "role": "input"},
+        {"name": "intent", "type": "category", "role": "target"},
+    ]
+    spec = text_spec(fields=fields, generation={"min_support": 2})
+    answers = [["alpha"], ["beta"], *([[]] * 8)]
+    rows = [
+        {
+            "talk": [
+                {"role": "user", "content": "hello where is my order please"},
+                *({"role": "assistant", "content": f"{word} said once"} for word in answer),
+            ],
+            "intent": "order",
+        }
+        for answer in answers
+    ]
+    seeds = seed_rows(spec, rows)
+    made = pl.concat(list(TextEngine.fit(seeds, spec).generate(build_requests(spec, "r000", seeds, {"order": 60}, {}))))
+    finished = made.filter(pl.col("finish_reason") == "stop")
+    assert set(made["finish_reason"]) == {"stop", "invalid"}
+    assert finished["talk"].list.len().unique().to_list() == [1]
 
 
 def test_texts_without_spaces_are_recombined_too() -> None:

@@ -23,7 +23,7 @@ from synth_assets.generation.language.engine import RecordEngine
 from synth_assets.generation.language.protocol import Answer, Call
 from synth_assets.generation.planner import Pins, Plan, plan_round
 from synth_assets.generation.shards import ShardFolder
-from synth_assets.generation.text_engine import TextEngine
+from synth_assets.generation.text.engine import TextEngine
 from synth_assets.generation.waves import KEPT, RESERVE, Progress, RoundResult, generate_round, read_progress
 from synth_assets.records import IDENTITY_COLUMNS, LINEAGE_COLUMNS
 from synth_assets.spec import DatasetSpec

@@ -1,7 +1,7 @@
 """A trigram generator: fitted on tokens, writes thousands of texts at once, at any temperature, exactly.
 
 Here: the sampler of the collapse experiment. Not here: the language model that judges texts (monitoring/language.py),
-the embedded generator of the platform (generation/text_engine.py), whose texts read far better.
+the embedded generator of the platform (generation/text/), whose texts read far better.
 """
 
 from __future__ import annotations

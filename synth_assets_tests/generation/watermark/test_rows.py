@@ -15,7 +15,7 @@ import pytest
 from synth_assets.errors import EngineError
 from synth_assets.generation.requests import INVALID, REQUEST_SCHEMA, STOP, Engine, GeneratorInfo, build_requests
 from synth_assets.generation.tabular.engine import TabularEngine
-from synth_assets.generation.text_engine import TextEngine
+from synth_assets.generation.text.engine import TextEngine
 from synth_assets.generation.watermark.keys import Key
 from synth_assets.generation.watermark.rows import MarkedEngine, count_rounds, detect_rows, read_row_mark
 from synth_assets.records import add_real_ids, derive_seeds, polars_schema
