@@ -40,7 +40,20 @@ class RoundRunner:
         while (round_ := self.due_round()) is not None:
             if not self.run_round(round_):
                 return False
+        self.tell_change()
         return True
+
+    def tell_change(self) -> None:
+        """Say so where the last round was planned under another dataset.yaml than today's."""
+        last = self.lake.rounds("round_close", self.dataset)[-1]
+        planned = self.lake.read("plan", self.dataset, last, "settings")["spec_digest"].item()
+        if planned != self.project.spec(self.dataset).digest:
+            self.console.print(
+                f"dataset.yaml has changed since {last} was planned, which stays as it was made. A new round takes the "
+                f"change (synth run {self.dataset} --rounds {round_index(last) + 2}), with rows as far as earlier ones "
+                "left room or were recalled",
+                style="yellow",
+            )
 
     def prepare_seeds(self) -> None:
         spec, folder = self.project.spec(self.dataset), self.project.seed_folder(self.dataset)

@@ -70,7 +70,7 @@ def plan_round(
     gets at least half and at most double of its share of the real mix (more only where the others are full), and one
     row at the least; its exemplars are those of the feedback. A uniform allocation follows the real mix whatever was
     learned.
-    GateError if a stratum without releasable real rows is not declared synthetic_only.
+    GateError if a stratum without releasable real rows is not declared synthetic_only, and if nothing is left to make.
     """
     counts = count_strata(spec, seeds)
     _check_real_rows(spec, counts)
@@ -83,6 +83,8 @@ def plan_round(
     remaining = max(min(wanted, capacity) - sum(before), 0)
     rounds_left = max(spec.rounds - round_index(round_), 1)
     target = math.ceil(remaining / rounds_left)
+    if target == 0:
+        raise GateError(_explain_full(spec, wanted, capacity, sum(before)))
 
     limits = [_stratum_limit(spec, stratum, real, capacity) for stratum, real in zip(strata, releasable, strict=True)]
     rooms = [max(limit - used, 0) for limit, used in zip(limits, before, strict=True)]
@@ -220,6 +222,19 @@ def _allocate(target: int, weights: list[float], rooms: list[int]) -> list[int]:
             break
         left -= given
     return targets
+
+
+def _explain_full(spec: DatasetSpec, wanted: int, capacity: int, before: int) -> str:
+    held = (
+        f"target_accepted is {wanted:,}"
+        if wanted < capacity
+        else f"a {spec.mix.share:.0%} mix of the releasable real rows holds {capacity:,}"
+    )
+    more = "raise target_accepted" if wanted < capacity else f"add real rows or raise mix.share (up to {MAX_SHARE:g})"
+    return (
+        f"{spec.name}: nothing to generate: earlier rounds have {before:,} accepted rows, and {held}. To make others, "
+        f"{more}, or recall what they should replace (synth recall)"
+    )
 
 
 def _explain(spec: DatasetSpec, wanted: int, capacity: int, real: int, rows: pl.DataFrame) -> str:

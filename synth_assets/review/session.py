@@ -87,7 +87,8 @@ def add_controls(state: ReviewState) -> ReviewState:
     n_budget = required_sample(state.kept.height, state.spec).n_budget
     left = None if n_budget is None else n_budget - int(state.sample["reviews"].sum())
     draws = state.sample["priority"] // DRAW_BAND
-    n_gold, n_blind = count_controls(int((draws == draws.max()).sum()), state.spec, left=left)
+    newest = 0 if draws.is_empty() else int((draws == draws.max()).sum())
+    n_gold, n_blind = count_controls(newest, state.spec, left=left)
     new = draw_controls(
         state.seeds,
         state.spec,

@@ -55,6 +55,15 @@ def test_rounds_share_what_is_left() -> None:
     assert sum(targets(last).values()) == 80
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [({}, "70% mix of the releasable real rows holds 210"), ({"target_accepted": 200}, "target_accepted is 200")],
+)
+def test_a_round_with_nothing_left_to_make_is_refused(settings: dict[str, int], told: str) -> None:
+    with pytest.raises(GateError, match=f"nothing to generate: earlier rounds have 210 accepted rows, and .*{told}"):
+        make_plan(text_spec(**settings), rows({"a": 60, "b": 30}), accepted_before={"a": 140, "b": 70})
+
+
 def test_a_stratum_is_never_more_than_four_fifths_synthetic_and_is_named_when_that_binds() -> None:
     plan = make_plan(text_spec(), rows({"a": 60, "b": 3}), accepted_before={"b": 12})
     assert targets(plan)["b"] == 0

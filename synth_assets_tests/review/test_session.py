@@ -107,6 +107,15 @@ def test_controls_are_drawn_as_far_as_the_budget_pays(store: DecisionStore) -> N
     assert add_controls(state) is state
 
 
+def test_a_batch_without_rows_is_rejected_and_draws_no_controls(store: DecisionStore) -> None:
+    state = make_state(store)
+    nothing = draw_sample(state.kept.clear(), state.spec, plan=required_sample(0, state.spec), round_="r000")
+    empty = add_controls(replace(state, kept=state.kept.clear(), sample=nothing, seeds=make_seeds(state.spec)))
+    assert empty.sample.is_empty()
+    assert empty.controls.is_empty()
+    assert conclude_review(empty).outcome.decision == "reject"
+
+
 def test_an_enlarged_sample_keeps_its_controls_and_gets_its_share_of_further_ones(store: DecisionStore) -> None:
     state = make_state(store)
     small = draw_sample(state.kept, state.spec, plan=replace(required_sample(N, state.spec), n=59, c=0), round_="r000")
