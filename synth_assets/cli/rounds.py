@@ -11,7 +11,7 @@ from rich.console import Console
 
 from synth_assets.cli.runs import JobRunner
 from synth_assets.project import Project
-from synth_assets.seeds.reading import fingerprint
+from synth_assets.seeds.reading import fingerprint, were_read
 from synth_assets.store import Lake, round_index, round_name
 
 
@@ -58,11 +58,7 @@ class RoundRunner:
     def prepare_seeds(self) -> None:
         spec, folder = self.project.spec(self.dataset), self.project.seed_folder(self.dataset)
         self.jobs.instance.add_dynamic_partitions("dataset", [self.dataset])
-        raw, contract = (
-            self.lake.current("raw_seeds", self.dataset),
-            self.lake.current("quality_contract", self.dataset),
-        )
-        if raw is not None and contract is not None and raw.meta.get("fingerprint") == fingerprint(spec, folder):
+        if were_read(self.lake, self.dataset, fingerprint(spec, folder)):
             self.console.print("seeds unchanged since they were read", style="dim")
             return
         self.jobs.run("seeds", self.dataset)

@@ -22,7 +22,7 @@ from synth_assets.monitoring.alerts import alert_overdue
 from synth_assets.provenance.release import list_releases
 from synth_assets.records import digest_text
 from synth_assets.review.session import ReviewState, review_is_complete
-from synth_assets.seeds.reading import fingerprint
+from synth_assets.seeds.reading import fingerprint, were_read
 from synth_assets.spec import DatasetSpec
 from synth_assets.store import ROWS, Version, digest_tables, round_index, round_name
 
@@ -156,9 +156,7 @@ def seed_files(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Se
         digest = seen[dataset][1]
         if dataset not in known:
             new.append(dataset)
-        read, frozen = platform.lake.current("raw_seeds", dataset), platform.lake.current("quality_contract", dataset)
-        done = read is not None and frozen is not None and read.meta.get("fingerprint") == digest
-        if not done and not _is_busy(context, "seeds", dataset):
+        if not were_read(platform.lake, dataset, digest) and not _is_busy(context, "seeds", dataset):
             requests.append(dg.RunRequest(run_key=f"seeds:{dataset}:{digest}", partition_key=dataset))
     for problem in problems:
         context.log.warning(problem)

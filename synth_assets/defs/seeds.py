@@ -45,8 +45,12 @@ def raw_seeds(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mater
         context,
         platform,
         "raw_seeds",
-        {"rows": rows.filter(~own), "rejected": rejected, "files": reading.files},
-        meta={"fingerprint": fingerprint(spec, folder)},
+        {
+            "rows": rows.filter(~own),
+            "rejected": rejected,
+            "files": reading.files,
+            "source": pl.DataFrame({"fingerprint": [fingerprint(spec, folder)]}),
+        },
         metadata={"rejected": rejected.height, "files": reading.files.height},
     )
 

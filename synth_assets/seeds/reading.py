@@ -29,7 +29,7 @@ from synth_assets.seeds.files import (
 from synth_assets.seeds.parsing import Batch, read_batches, write_rows
 from synth_assets.seeds.rights import read_rights, rights_sources
 from synth_assets.spec import DatasetSpec
-from synth_assets.store import hash_file
+from synth_assets.store import Lake, hash_file
 
 _RIGHTS = {"license": pl.String(), "consent": pl.String(), "is_private": pl.Boolean()}
 _PLACE = {"source_file": pl.String(), "source_line": pl.Int64()}
@@ -81,6 +81,14 @@ def fingerprint(spec: DatasetSpec, folder: Path) -> str:
         except OSError as error:
             raise SeedError(f"{path}: cannot be read: {error.strerror or error}") from error
     return state.hexdigest()[:32]
+
+
+def were_read(lake: Lake, dataset: str, digest: str) -> bool:
+    """Return whether the lake's seeds, and a contract frozen on them, are of files with this fingerprint."""
+    read = lake.current("raw_seeds", dataset)
+    if read is None or lake.current("quality_contract", dataset) is None:
+        return False
+    return read.read("source")["fingerprint"].item() == digest
 
 
 def read_seeds(spec: DatasetSpec, folder: Path) -> Reading:

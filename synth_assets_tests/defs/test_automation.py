@@ -15,7 +15,7 @@ import pytest
 from dagster import build_sensor_context, instance_for_test
 
 from synth_assets.defs import automation
-from synth_assets.defs.automation import finished_review, next_round
+from synth_assets.defs.automation import finished_review, next_round, seed_files
 from synth_assets.defs.resources import Platform
 from synth_assets_tests.projects import Runner, make_project
 
@@ -42,6 +42,26 @@ def evaluate_next_round(root: Path, instance: dg.DagsterInstance, settings: dict
 def test_an_embedded_engine_starts_by_itself(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     result = evaluate_next_round(tmp_path / "project", instance, {})
     assert [request.partition_key for request in result.run_requests or []] == ["mini|r000"]
+
+
+def test_seeds_are_read_once_after_a_change_of_settings_that_changes_no_row(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    project = make_project(tmp_path / "project")
+    runner = Runner(project, instance)
+    instance.add_dynamic_partitions("dataset", ["mini"])
+
+    def asked() -> int:
+        result = seed_files(build_sensor_context(instance=instance), platform=Platform(root=str(project.root)))
+        assert isinstance(result, dg.SensorResult)
+        return len(result.run_requests or [])
+
+    for change in ("", "\n# a remark\n"):
+        settings = project.seed_folder("mini") / "dataset.yaml"
+        settings.write_text(settings.read_text(encoding="utf-8") + change, encoding="utf-8")
+        assert asked() == 1
+        assert runner.run("seeds", "mini").success
+        assert asked() == 0
 
 
 def test_a_language_model_without_a_budget_is_registered_and_waits(
