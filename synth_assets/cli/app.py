@@ -294,6 +294,7 @@ def recall(
     value: Annotated[str, typer.Argument(help="generator_id, prompt_id, example_id or reviewer name.")],
     reason: Annotated[str, typer.Option(help="Why; kept with the recall.")],
     who: Annotated[str, typer.Option(help="Who recalls.")] = "cli",
+    lift: Annotated[bool, typer.Option("--lift", help="End a recall: what it touched may be released.")] = False,
 ) -> None:
     """Recall what a bad model, prompt, seed, example or reviewer has touched, and release again without it."""
     from synth_assets.cli.recalling import recall_and_release
@@ -301,7 +302,7 @@ def recall(
 
     project = find_project()
     runner = _runner(project, dataset, automated=False, rounds=0)
-    print_recall(console, recall_and_release(project, runner.jobs, dataset, kind, value, reason, who))
+    print_recall(console, recall_and_release(project, runner.jobs, dataset, kind, value, reason, who, lift=lift))
 
 
 @app.command()

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import polars as pl
 from rich.console import Console
 
+from synth_assets.cli.recalling import rebuild
 from synth_assets.cli.runs import JobRunner
+from synth_assets.errors import SynthError
 from synth_assets.project import Project
+from synth_assets.provenance.recalled import read_recalled
+from synth_assets.provenance.release import find_release, list_releases
+from synth_assets.review.decisions import DecisionStore
 from synth_assets.seeds.reading import fingerprint, were_read
-from synth_assets.store import Lake, round_index, round_name
+from synth_assets.store import ROWS, Lake, digest_tables, round_index, round_name
 
 
 @dataclass
@@ -34,13 +40,19 @@ class RoundRunner:
         return self.jobs.console
 
     def run(self) -> bool:
-        """Run until all rounds are closed (True) or a review waits for people (False)."""
+        """Run until all rounds are closed (True) or a review waits for people (False).
+
+        SynthError at the end where a closed round's release is still refused.
+        """
         self.prepare_seeds()
-        self.release_closed()
+        self.finish_recalls()
+        refused = self.release_closed()
         while (round_ := self.due_round()) is not None:
             if not self.run_round(round_):
                 return False
         self.tell_change()
+        if refused:
+            raise SynthError("; ".join(refused))
         return True
 
     def tell_change(self) -> None:
@@ -63,16 +75,44 @@ class RoundRunner:
             return
         self.jobs.run("seeds", self.dataset)
 
-    def release_closed(self) -> None:
-        """Release the accepted rounds that a run was stopped before it released."""
+    def finish_recalls(self) -> None:
+        """Bring new recalls into the lake, and replace the newest release if they touch it and anything is left."""
+        snapshot, active = self.lake.current("quarantine", self.dataset), self.recalls_in_force()
+        if snapshot is not None and snapshot.digest != digest_tables({ROWS: active}):
+            self.jobs.run("recall", self.dataset)
+        if self.latest_is_recalled():
+            latest = find_release(self.project.releases, self.dataset)
+            try:
+                rebuild(self.jobs, self.dataset, latest.manifest["round"])
+            except SynthError as error:
+                self.console.print(f"{latest.version} is recalled and cannot be replaced yet: {error}", style="yellow")
+
+    def recalls_in_force(self) -> pl.DataFrame:
+        return DecisionStore(self.project.ops_url).quarantined(self.dataset)
+
+    def latest_is_recalled(self) -> bool:
+        releases = self.project.releases
+        if not list_releases(releases, self.dataset):
+            return False
+        return find_release(releases, self.dataset).version in read_recalled(releases, self.dataset)
+
+    def release_closed(self) -> list[str]:
+        """Release the accepted rounds that a run was stopped before it released; return why others are refused."""
+        refused = []
         for round_ in self.lake.rounds("round_close", self.dataset):
             accepted = self.lake.read("round_close", self.dataset, round_)["decision"].item() == "accept"
             if accepted and self.lake.current("release", self.dataset, round_) is None:
-                self.jobs.run("release", f"{self.dataset}|{round_}")
+                try:
+                    self.jobs.run("release", f"{self.dataset}|{round_}")
+                except SynthError as error:
+                    refused.append(str(error))
                 self.jobs.run("trends", self.dataset)
+        return refused
 
     def due_round(self) -> str | None:
-        """Return the round that is open, or the next one while rounds remain or the seeds have changed; else None."""
+        """Return the round that is open; else the next one, while rounds remain or where the seeds have changed or
+        nothing is left of the newest release; else None.
+        """
         closed = self.lake.rounds("round_close", self.dataset)
         begun = [name for name in self.lake.rounds("plan", self.dataset) if name not in closed]
         if begun:
@@ -81,7 +121,8 @@ class RoundRunner:
         if round_index(following) < self.rounds:
             return following
         planned = self.lake.read("plan", self.dataset, closed[-1], "settings")["seeds_digest"].item()
-        return following if self.lake.require("seeds", self.dataset).digest != planned else None
+        changed = self.lake.require("seeds", self.dataset).digest != planned
+        return following if changed or self.latest_is_recalled() else None
 
     def run_round(self, round_: str) -> bool:
         """Run one round to its release; False if its review waits for people."""

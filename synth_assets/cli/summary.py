@@ -5,6 +5,7 @@ Here: reading the lake and rendering with rich. Not here: computing anything new
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import polars as pl
@@ -20,6 +21,7 @@ from synth_assets.generation.waves import KEPT
 from synth_assets.monitoring.measures import REPORTS
 from synth_assets.monitoring.sql_models import check_select
 from synth_assets.project import Project
+from synth_assets.provenance.recalled import read_recalled
 from synth_assets.provenance.release import find_release, list_releases
 from synth_assets.records import RELEASABLE, SYNTHETIC, content_text_expression
 from synth_assets.spec import DatasetSpec
@@ -220,12 +222,13 @@ def print_status(console: Console, project: Project, dataset: str | None) -> Non
         rounds = lake.rounds("plan", name)
         if not rounds:
             table.add_row(name, "–", "", "", "", "", "", f"synth run {name}")
+        recalled = read_recalled(project.releases, name).keys()
         for round_ in rounds:
-            table.add_row(name, round_, *_status_of(lake, name, round_))
+            table.add_row(name, round_, *_status_of(lake, name, round_, recalled))
     console.print(table)
 
 
-def _status_of(lake: Lake, dataset: str, round_: str) -> tuple[str, ...]:
+def _status_of(lake: Lake, dataset: str, round_: str, recalled: Collection[str]) -> tuple[str, ...]:
     filtered, outcome = lake.current("filtered", dataset, round_), lake.current("review_outcome", dataset, round_)
     corpus, release = lake.current("corpus", dataset, round_), lake.current("release", dataset, round_)
     closed = lake.current("round_close", dataset, round_)
@@ -235,6 +238,7 @@ def _status_of(lake: Lake, dataset: str, round_: str) -> tuple[str, ...]:
     rows = corpus.read() if corpus else None
     share = f"{(rows['origin'] == SYNTHETIC).mean():.1%}" if rows is not None and rows.height else ""
     version = release.read("manifest")["version"].item() if release else ""
+    version += " (recalled)" if version in recalled else ""
     following = "" if closed else (f"synth review {dataset} {round_}" if filtered else f"synth run {dataset}")
     return kept, judged if filtered else "", f"{rows.height:,}" if rows is not None else "", share, version, following
 

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from synth_assets.project import Project
 from synth_assets.provenance.marks import Finding, require_key, search_file, search_release
-from synth_assets.provenance.release import find_release
+from synth_assets.provenance.recalled import require_sound
+from synth_assets.provenance.release import find_fingerprint, find_release
 
 _FOUND = 1e-6  # a chance of one in a million that unmarked rows look like this
 
@@ -22,14 +23,15 @@ _FOUND = 1e-6  # a chance of one in a million that unmarked rows look like this
 def verify_release(
     console: Console, project: Project, dataset: str, version: str | None, *, watermark: bool, records: Path | None
 ) -> None:
-    """Check a release's files and, if asked, its marks; StoreError for a file that has changed."""
+    """Check a release's files and, if asked, its marks; StoreError for a changed file or a recalled release."""
     release = find_release(project.releases, dataset, version)
-    release.verify()
+    release.verify(find_fingerprint(project.lake, release))
     console.print(f"{dataset} {release.version}: {len(release.manifest['files'])} files as released", highlight=False)
     if watermark:
         spec = project.spec(dataset)
         key = require_key(project, spec)
         _tell(console, search_release(project, release, spec, key), key.key_id, records)
+    require_sound(project.releases, release)
 
 
 def verify_file(console: Console, project: Project, dataset: str, path: Path, records: Path | None) -> None:

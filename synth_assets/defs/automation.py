@@ -19,7 +19,8 @@ from synth_assets.errors import SynthError
 from synth_assets.generation.engines import EMBEDDED, resolve_engine
 from synth_assets.generation.waves import KEPT
 from synth_assets.monitoring.alerts import alert_overdue
-from synth_assets.provenance.release import list_releases
+from synth_assets.provenance.recalled import read_recalled
+from synth_assets.provenance.release import find_release, list_releases
 from synth_assets.records import digest_text
 from synth_assets.review.session import ReviewState, review_is_complete
 from synth_assets.seeds.reading import fingerprint, were_read
@@ -260,20 +261,30 @@ def _now() -> dt.datetime:
     job=release_job,
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Releases the corpus of a round that was accepted and closed.",
+    description="Releases the corpus of a round that was accepted and closed, and one made again after a recall.",
 )
 def accepted_round(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
     requests = []
     for dataset in platform.lake.datasets("round_close"):
         for round_ in platform.lake.rounds("round_close", dataset):
             closed = platform.lake.require("round_close", dataset, round_)
-            released = platform.lake.current("release", dataset, round_)
-            if closed.read()["decision"].item() != "accept" or released is not None:
+            corpus = platform.lake.require("corpus", dataset, round_)
+            if closed.read()["decision"].item() != "accept" or not _is_due(platform, corpus):
                 continue
-            if not _is_busy(context, "release", dataset, round_):
-                key = f"release:{dataset}:{round_}:{closed.meta.get('corpus_digest')}"
+            if not _is_busy(context, "release", dataset, round_) and not _is_busy(context, "recall_rebuild", dataset):
+                key = f"release:{dataset}:{round_}:{corpus.digest}"
                 requests.append(dg.RunRequest(run_key=key, partition_key=round_key(dataset, round_)))
     return dg.SensorResult(run_requests=requests) if requests else _skip("every accepted round is released")
+
+
+def _is_due(platform: Platform, corpus: Version) -> bool:
+    """Whether a closed round's corpus was not released yet, or made anew since because its release was recalled."""
+    released = platform.lake.current("release", corpus.dataset, corpus.round)
+    if released is None:
+        return True
+    record = released.read("manifest").row(0, named=True)
+    recalled = record["version"] in read_recalled(platform.project.releases, corpus.dataset)
+    return recalled and record["digest"] != corpus.digest and corpus.rows() > 0
 
 
 @dg.sensor(
@@ -313,6 +324,28 @@ def changed_quarantine(context: dg.SensorEvaluationContext, platform: Platform) 
     return dg.SensorResult(run_requests=requests) if requests else _skip("the quarantine has not changed")
 
 
+@dg.sensor(
+    job=recall_rebuild_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Makes the newest release's corpus again without what was recalled of it.",
+)
+def recalled_release(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
+    requests, releases = [], platform.project.releases
+    for dataset in _datasets(context):
+        if not list_releases(releases, dataset):
+            continue
+        latest, snapshot = find_release(releases, dataset), platform.lake.current("quarantine", dataset)
+        if snapshot is None or latest.version not in read_recalled(releases, dataset):
+            continue
+        round_ = latest.manifest["round"]
+        corpus = platform.lake.require("corpus", dataset, round_)
+        if corpus.digest == latest.manifest["corpus_digest"] and not _is_busy(context, None, dataset):
+            key = f"recall_rebuild:{dataset}:{round_}:{snapshot.digest}"
+            requests.append(dg.RunRequest(run_key=key, partition_key=round_key(dataset, round_)))
+    return dg.SensorResult(run_requests=requests) if requests else _skip("the newest releases hold no recalled row")
+
+
 @dg.schedule(
     job=drift_job,
     cron_schedule="0 5 * * *",
@@ -326,5 +359,13 @@ def daily_drift_sweep(context: dg.ScheduleEvaluationContext, platform: Platform)
     return requests or dg.SkipReason("nothing has been released yet")
 
 
-SENSORS = [seed_files, next_round, finished_review, accepted_round, closed_round, changed_quarantine]
+SENSORS = [
+    seed_files,
+    next_round,
+    finished_review,
+    accepted_round,
+    closed_round,
+    changed_quarantine,
+    recalled_release,
+]
 SCHEDULES = [daily_drift_sweep]

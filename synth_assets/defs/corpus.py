@@ -21,6 +21,7 @@ from synth_assets.provenance.gates import (
 from synth_assets.provenance.ledger import accepted_rounds, collect_accepted
 from synth_assets.provenance.licenses import load_generators
 from synth_assets.provenance.quarantine import drop_quarantined, drop_quarantined_seeds
+from synth_assets.provenance.recalled import note_recalled
 from synth_assets.records import RELEASE_COLUMNS, SYNTHETIC, polars_schema
 from synth_assets.seeds.expectations import failed_expectations, run_expectations
 
@@ -29,9 +30,15 @@ GROUP = "corpus"
 
 @dg.asset(partitions_def=DATASETS, group_name="provenance", owners=OWNERS, kinds=DATA_KINDS)
 def quarantine(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    """Snapshot of the recalls in force: models, prompts, seeds, examples and reviewers. Nothing else reads ops.db."""
-    active = platform.decisions.quarantined(dataset_of(context))
-    return commit(context, platform, "quarantine", active, metadata={"recalls": active.height})
+    """Snapshot of the recalls in force: models, prompts, seeds, examples and reviewers. Nothing else reads ops.db.
+
+    Which releases hold rows that they touch is noted beside the releases.
+    """
+    dataset = dataset_of(context)
+    active = platform.decisions.quarantined(dataset)
+    touched = note_recalled(platform.project.releases, dataset, active)
+    told = {"releases_touched": "\n".join(f"{version}: {one}" for version, one in touched.items()) or "none"}
+    return commit(context, platform, "quarantine", active, metadata={"recalls": active.height, **told})
 
 
 @dg.asset(

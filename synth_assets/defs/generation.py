@@ -138,6 +138,11 @@ def generate_and_filter(context: dg.AssetExecutionContext, platform: Platform) -
                 open_engine(spec, settings["engine"], settings["generator"], train, root, allowance)
             )
             cascade = building.result()
+        if engine.info.generator_id in quarantine.filter(pl.col("kind") == "model")["value"]:
+            raise GateError(
+                f"{dataset}: the model {engine.info.generator_id} is recalled. Change what makes it (generation in "
+                "dataset.yaml, or the seeds), or lift the recall (synth recall --lift)"
+            )
         if spec.judge is not None:
             cascade = cascade.with_judge(stack.enter_context(open_judge(spec, engine, root)), allowance)
         shards = ShardFolder(

@@ -16,6 +16,7 @@ from synth_assets.monitoring.measures import REPORTS
 from synth_assets.provenance.gates import corpus_terms, evaluate_gates, require_gates, require_reports
 from synth_assets.provenance.ledger import build_lineage
 from synth_assets.provenance.method_card import collect_facts, render_card
+from synth_assets.provenance.recalled import confirm_release
 from synth_assets.provenance.release import write_release
 
 GROUP = "provenance"
@@ -63,13 +64,14 @@ def release(context: dg.AssetExecutionContext, platform: Platform) -> dg.Materia
         digest=corpus.digest,
         pins=pinned,
     )
+    confirm_release(platform.project.releases, written, platform.quarantine(dataset))
     manifest = written.manifest
     record = {key: manifest[key] for key in ("version", "rows", "real_rows", "synthetic_rows", "share")}
     return commit(
         context,
         platform,
         "release",
-        {"manifest": pl.DataFrame([{**record, "digest": corpus.digest}])},
+        {"manifest": pl.DataFrame([{**record, "digest": corpus.digest, "manifest_sha256": written.fingerprint}])},
         meta=pinned,
         metadata={**record, "folder": dg.MetadataValue.path(str(written.path))},
     )
@@ -83,9 +85,10 @@ def release_intact(context: dg.AssetCheckExecutionContext, platform: Platform) -
     from synth_assets.provenance.release import find_release
 
     dataset = dataset_of(context)
-    version = platform.lake.read("release", dataset, round_of(context), "manifest")["version"].item()
+    record = platform.lake.read("release", dataset, round_of(context), "manifest").row(0, named=True)
+    version = record["version"]
     try:
-        find_release(platform.project.releases, dataset, version).verify()
+        find_release(platform.project.releases, dataset, version).verify(record["manifest_sha256"])
     except StoreError as error:
         return dg.AssetCheckResult(passed=False, metadata={"problem": str(error)})
     return dg.AssetCheckResult(passed=True, metadata={"version": version})

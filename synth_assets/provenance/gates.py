@@ -15,7 +15,7 @@ from synth_assets.errors import GateError
 from synth_assets.mixing.selection import describe_strata
 from synth_assets.provenance.ledger import accepted_rounds, read_edits
 from synth_assets.provenance.licenses import GeneratorTerms, Terms, combine_terms
-from synth_assets.provenance.quarantine import match_quarantine
+from synth_assets.provenance.quarantine import drop_quarantined_seeds, match_quarantine
 from synth_assets.records import REAL, RELEASABLE, SYNTHETIC, TRAIN
 from synth_assets.review.decisions import ACCEPT
 from synth_assets.review.fixes import FIX_COLUMNS
@@ -228,7 +228,7 @@ def check_mix(evidence: Evidence) -> Finding:
     repeated = corpus.filter(corpus["example_id"].is_duplicated() | corpus["content_id"].is_duplicated())
     if not repeated.is_empty():
         return _fail("mix", repeated, "rows stand more than once")
-    strata = describe_strata(spec, corpus, evidence.seeds)
+    strata = describe_strata(spec, corpus, drop_quarantined_seeds(evidence.seeds, evidence.quarantine))
     short = strata.filter((pl.col("real") < pl.col("floor")) & (pl.col("synthetic") + pl.col("real") > 0))
     if not short.is_empty():
         return Finding("mix", False, f"real floor not met in {', '.join(short['stratum'].head(_SHOWN))}", short.height)

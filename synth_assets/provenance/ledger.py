@@ -15,6 +15,7 @@ import polars as pl
 from synth_assets.errors import StoreError
 from synth_assets.generation.waves import KEPT
 from synth_assets.mixing.acceptance import accept_rows
+from synth_assets.provenance.quarantine import match_quarantine
 from synth_assets.records import LINEAGE_COLUMNS, REAL, SYNTHETIC
 from synth_assets.review.decisions import ACCEPT, HUMAN, resolve_examples
 from synth_assets.review.fixes import ACCEPTED, FIX_COLUMNS
@@ -211,7 +212,8 @@ def trace_example(lake: Lake, dataset: str, example_id: str) -> dict[str, Any]:
     if seeds is not None:
         found = seeds.read().filter(pl.col("example_id") == example_id)
         if not found.is_empty():
-            return {"origin": REAL, "example": found.to_dicts()[0], "corpora": _corpora(lake, dataset, example_id)}
+            known = {"origin": REAL, "example": found.to_dicts()[0]}
+            return {**known, **_recalls(lake, dataset, found), "corpora": _corpora(lake, dataset, example_id)}
     for round_ in lake.rounds("candidates", dataset):
         candidates = lake.require("candidates", dataset, round_)
         outcome = lake.current("review_outcome", dataset, round_)
@@ -242,11 +244,22 @@ def trace_example(lake: Lake, dataset: str, example_id: str) -> dict[str, Any]:
             **({"edits": edits.to_dicts()} if edits.height else {}),
             "plan": lake.read("plan", dataset, round_, "settings").to_dicts()[0],
             "run": candidates.meta.get("run"),
+            **_recalls(lake, dataset, pl.DataFrame([example])),
             "corpora": _corpora(lake, dataset, example_id),
         }
     raise StoreError(
         f"{dataset}: no example '{example_id}' among seeds and candidates; `synth sql` can search the lake"
     )
+
+
+def _recalls(lake: Lake, dataset: str, row: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the recalls in force that touch a row, if any."""
+    snapshot = lake.current("quarantine", dataset)
+    entries = [] if snapshot is None else list(snapshot.read().iter_slices(1))
+    known = pl.DataFrame(schema={"generator_id": pl.String, "prompt_id": pl.String, "prompted_by": pl.List(pl.String)})
+    row = pl.concat([known, row], how="diagonal_relaxed")
+    touching = [entry.to_dicts()[0] for entry in entries if match_quarantine(row, entry).any()]
+    return {"recalls": touching} if touching else {}
 
 
 def _row(rows: pl.LazyFrame, example_id: str) -> dict[str, Any] | None:

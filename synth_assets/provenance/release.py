@@ -20,11 +20,11 @@ from typing import Any
 import polars as pl
 
 from synth_assets.errors import StoreError
-from synth_assets.records import SYNTHETIC, canonical_expression
+from synth_assets.records import SYNTHETIC, canonical_expression, digest_text
 from synth_assets.spec import DATASET_NAME, DatasetSpec
-from synth_assets.store import MANIFEST, hash_file, write_atomically, write_parquet
+from synth_assets.store import MANIFEST, Lake, hash_file, round_index, write_atomically, write_parquet
 
-DATA = "data/train.parquet"
+DATA, CARD = "data/train.parquet", "README.md"
 LATEST = "_latest"
 _VERSION = re.compile(r"^r[0-9]{3,6}-[0-9a-f]{8}$")
 
@@ -48,15 +48,34 @@ class Release:
     def read_lineage(self) -> pl.DataFrame:
         return pl.read_parquet(self.path / "lineage.parquet")
 
-    def verify(self) -> None:
-        """Raise StoreError unless every file of the manifest is there with its SHA-256, and no other file is."""
+    @property
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the manifest, and so of all that it lists."""
+        return hash_file(self.path / MANIFEST)
+
+    def verify(self, fingerprint: str | None = None) -> None:
+        """Raise StoreError unless the manifest's files, and no others, are there with their SHA-256, and counts hold.
+
+        fingerprint: of the manifest when it was written, as the lake keeps it; without it a manifest that was changed
+        together with the files passes.
+        """
+        if not (self.path / MANIFEST).is_file():
+            raise StoreError(f"{self.path}/{MANIFEST}: missing; the release can be made again from the lake")
+        if fingerprint is not None and self.fingerprint != fingerprint:
+            raise StoreError(f"{self.path}/{MANIFEST}: changed since the release was written, as the lake knows it")
         listed = self.manifest["files"]
-        present = {str(p.relative_to(self.path)) for p in self.path.rglob("*") if p.is_file()} - {MANIFEST}
+        entries = [p for p in self.path.rglob("*") if p.is_symlink() or not p.is_dir()]
+        present = {str(p.relative_to(self.path)) for p in entries} - {MANIFEST}
         for name in sorted(present ^ set(listed)):
             raise StoreError(f"{self.path}/{name}: {'missing' if name in listed else 'not part of the release'}")
         for name, sha256 in listed.items():
             if hash_file(self.path / name) != sha256:
                 raise StoreError(f"{self.path}/{name}: changed since the release was written")
+        rows = self.read()
+        counted = {"rows": rows.height, "synthetic_rows": int((rows["origin"] == SYNTHETIC).sum())}
+        for name, count in counted.items():
+            if self.manifest[name] != count:
+                raise StoreError(f"{self.path}/{MANIFEST}: says {self.manifest[name]} {name}, the data hold {count}")
 
 
 def write_release(
@@ -71,12 +90,16 @@ def write_release(
     digest: str,
     pins: dict[str, str],
 ) -> Release:
-    """Write a release whole and make it the latest; the version is <round>-<first 8 digits of the corpus digest>.
+    """Write a release whole, and make it the latest unless that is of a later round.
 
-    The same corpus again is the same release, untouched. `pins`: asset → digest in the lake, which vacuum spares.
+    The version is <round>-<first 8 digits of the corpus digest>; the same corpus with the same card again is the same
+    release, untouched, and with another card a release of its own. `pins`: asset → digest in the lake, which vacuum
+    spares.
     """
-    version = f"{round_}-{digest[:8]}"
     folder = root / dataset
+    version = f"{round_}-{digest[:8]}"
+    if (folder / version / MANIFEST).is_file() and (folder / version / CARD).read_text(encoding="utf-8") != card:
+        version = f"{round_}-{digest_text(digest, card)[:8]}"
     target = folder / version
     incoming = folder / f".incoming-{uuid.uuid4().hex}"
     try:
@@ -84,7 +107,7 @@ def write_release(
             (incoming / "data").mkdir(parents=True)
             write_parquet(incoming / DATA, corpus.sort("example_id"))
             write_parquet(incoming / "lineage.parquet", lineage)
-            (incoming / "README.md").write_text(card, encoding="utf-8")
+            (incoming / CARD).write_text(card, encoding="utf-8")
             (incoming / "card.json").write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
             files = sorted(p for p in incoming.rglob("*") if p.is_file())
             synthetic = int((corpus["origin"] == SYNTHETIC).sum())
@@ -105,8 +128,12 @@ def write_release(
             for file in incoming.rglob("*"):
                 if file.is_file():
                     _sync(file)
+            if target.exists():  # without a manifest it is none: what is left of it is kept, out of the way
+                target.replace(folder / f".broken-{uuid.uuid4().hex}")
             incoming.replace(target)
-        write_atomically(folder / LATEST, version)
+        latest = folder / LATEST
+        if not latest.is_file() or round_of_version(latest.read_text(encoding="ascii")) <= round_index(round_):
+            write_atomically(latest, version)
     except OSError as error:
         raise StoreError(
             f"{target}: cannot write the release: {error.strerror or error}; nothing was changed"
@@ -128,6 +155,8 @@ def find_release(root: Path, dataset: str, version: str | None = None) -> Releas
             f"'{dataset}' has no release yet; released data sets: {released}. `synth run {dataset}` makes one"
         )
     version = version or (folder / LATEST).read_text(encoding="ascii").strip()
+    if _VERSION.match(version) and (folder / version).is_dir() and version not in known:
+        raise StoreError(f"{folder / version}/{MANIFEST}: missing; the release can be made again from the lake")
     if version not in known:
         raise StoreError(f"{dataset}: no release '{version}'; there are {', '.join(known)}")
     return Release(dataset, version, folder / version)
@@ -137,6 +166,21 @@ def list_releases(root: Path, dataset: str) -> list[str]:
     """Return the complete versions of a data set, in round order."""
     found = [p.parent.name for p in (root / dataset).glob(f"*/{MANIFEST}") if _VERSION.match(p.parent.name)]
     return sorted(found, key=lambda name: (len(name), name))
+
+
+def round_of_version(version: str) -> int:
+    """Return the number of the round that a release is of."""
+    return round_index(version.partition("-")[0])
+
+
+def find_fingerprint(lake: Lake, release: Release) -> str | None:
+    """Return the SHA-256 that a release's manifest had when it was written, None where the lake no longer knows."""
+    round_ = release.version.partition("-")[0]
+    for record in lake.partition_path("release", release.dataset, round_).glob("*/manifest.parquet"):
+        found = pl.read_parquet(record).filter(pl.col("version") == release.version)
+        if found.height and "manifest_sha256" in found.columns:
+            return found["manifest_sha256"][0]
+    return None
 
 
 def pinned_digests(root: Path) -> set[str]:

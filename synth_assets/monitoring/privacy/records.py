@@ -55,7 +55,8 @@ def _measure_near_records(rows: Compared, fields: list[FieldSpec]) -> tuple[list
     evidence = [_measure_evidence(hit, part) for hit, part in zip(hits, surprise, strict=True)]
     marks = [part > 0 for part in evidence]
     # what two real rows have in common is common; a copy also has the values that are not
-    real = max(evidence[1:], key=lambda part: ((part > 0).mean(), len(part)))
+    there = [part for part in evidence[1:] if len(part)]
+    real = max(there, key=lambda part: ((part > 0).mean(), len(part)), default=np.empty(0))
     strong = float(np.quantile(real, 1 - STRONG)) if len(real) else 0.0
     samples = [Sample(part > strong, columns.sum(axis=1)) for part, columns in zip(evidence, surprise, strict=True)]
     note = "all columns but two equal to one train row's"
