@@ -110,6 +110,11 @@ def _print_numbers(console: Console, lake: Lake, spec: DatasetSpec, round_: str)
         version = lake.current(name, spec.name, round_)
         if version is not None:
             table.add_row(name, escape(_describe_report(version.read("metrics"), _HEADLINES[name])))
+    sealed = lake.current("sealed_score", spec.name, round_)
+    if sealed is not None:
+        look = sealed.read("look")["look"].item()
+        told = _describe_report(sealed.read("metrics"), _HEADLINES["student_report"])
+        table.add_row("sealed_score", escape(f"look {look} at the sealed rows; {told}"))
     console.print(table)
 
 

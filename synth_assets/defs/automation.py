@@ -56,8 +56,8 @@ review_job = dg.define_asset_job(
 )
 release_job = dg.define_asset_job(
     "release_job",
-    dg.AssetSelection.assets("release"),
-    description="An accepted round's corpus leaves, if every gate agrees.",
+    dg.AssetSelection.assets("release", "sealed_score"),
+    description="An accepted round's corpus leaves, if every gate agrees, and is looked at on sealed rows once.",
 )
 trends_job = dg.define_asset_job(
     "trends_job",

@@ -3,7 +3,7 @@
 Here: the shell. Not here: the measures and plots (synth_assets/monitoring).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 import polars as pl
@@ -24,7 +24,7 @@ from synth_assets.monitoring.shift import measure_shift
 from synth_assets.monitoring.student import measure_student
 from synth_assets.monitoring.trends import collect_trends
 from synth_assets.provenance.release import find_release, list_releases
-from synth_assets.records import RELEASABLE, STEERING, SYNTHETIC, TRAIN
+from synth_assets.records import RELEASABLE, SEALED, STEERING, SYNTHETIC, TRAIN
 from synth_assets.seeds.reading import read_monitor
 from synth_assets.spec import DatasetSpec
 from synth_assets.store import round_index, round_name, write_atomically
@@ -84,6 +84,48 @@ def student_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.
     steering = seeds.filter(pl.col("split") == STEERING)
     report = measure_student(train, synthetic, corpus, steering, spec, root=platform.project.root)
     return _commit_report(context, platform, "student_report", report, plots.plot_student)
+
+
+@dg.asset(**_ROUND, deps=["release", "seeds"], pool="cpu", code_version="1")
+def sealed_score(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """The student of a release scored on sealed rows: one look a release, counted over the data set. Nothing reads it.
+
+    A release that was looked at already keeps its score.
+    """
+    dataset, round_ = dataset_of(context), round_of(context)
+    lake, spec = platform.lake, platform.spec(dataset)
+    released = lake.read("release", dataset, round_, "manifest").row(0, named=True)
+    looks = {
+        version: number
+        for name in lake.rounds("sealed_score", dataset)
+        for version, number in lake.read("sealed_score", dataset, name, "look").iter_rows()
+    }
+    if released["version"] in looks:
+        known = lake.require("sealed_score", dataset, round_)
+        told = {"release": released["version"], "looks": looks[released["version"]], "note": "looked at before"}
+        return dg.MaterializeResult(data_version=dg.DataVersion(known.digest), metadata=told)
+    look = max(looks.values(), default=0) + 1
+    seeds, corpus = lake.read("seeds", dataset), lake.version("corpus", dataset, round_, released["digest"]).read()
+    splits = {name: seeds.filter(pl.col("split") == name) for name in (TRAIN, STEERING, SEALED)}
+    report = measure_student(
+        splits[TRAIN].filter(pl.col("disposition") == RELEASABLE),
+        corpus.filter(pl.col("origin") == SYNTHETIC),
+        corpus,
+        splits[SEALED],
+        spec,
+        steering=splits[STEERING],
+        root=platform.project.root,
+    )
+    return _commit_report(
+        context,
+        platform,
+        "sealed_score",
+        report,
+        plots.plot_student,
+        {"look": pl.DataFrame({"version": [released["version"]], "look": [look]})},
+        release=released["version"],
+        looks=look,
+    )
 
 
 @dg.asset(
@@ -220,6 +262,7 @@ def _commit_report(
     asset: str,
     report: Report,
     plot: Callable[[Report], plots.Picture],
+    tables: Mapping[str, pl.DataFrame] | None = None,
     **extra: object,
 ) -> dg.MaterializeResult:
     metrics = report.metrics
@@ -233,7 +276,7 @@ def _commit_report(
         context,
         platform,
         asset,
-        {"metrics": metrics, "examples": report.examples},
+        {"metrics": metrics, "examples": report.examples, **(tables or {})},
         metadata={
             "level": report.level,
             "passed": report.passed,
@@ -262,7 +305,17 @@ def _report_check(name: str, partitions: dg.PartitionsDefinition) -> dg.AssetChe
     return within_contract
 
 
-ASSETS = [shift_report, collapse_report, privacy_report, student_report, round_report, round_close, trends, drift_sweep]
+ASSETS = [
+    shift_report,
+    collapse_report,
+    privacy_report,
+    student_report,
+    sealed_score,
+    round_report,
+    round_close,
+    trends,
+    drift_sweep,
+]
 CHECKS = [
     _report_check("shift_report", DATASET_ROUNDS),
     _report_check("collapse_report", DATASET_ROUNDS),

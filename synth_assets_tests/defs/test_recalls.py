@@ -121,3 +121,18 @@ def test_what_nothing_comes_of_is_refused(released: Runner, kind: str) -> None:
     assert DecisionStore(released.project.ops_url).quarantined("mini").is_empty()
     with pytest.raises(SynthError, match=f"no recall of {kind} nobody is in force"):
         recall(released, kind, "nobody", lift=True)
+
+
+def test_each_release_is_scored_on_sealed_rows_once_and_counted(released: Runner) -> None:
+    lake = released.project.lake
+    first = lake.require("sealed_score", "mini", "r000")
+    assert first.read("look").row(0) == (find_release(released.project.releases, "mini").version, 1)
+    metrics = dict(first.read("metrics").select("metric", "value").drop_nulls().iter_rows())
+    assert "mix_accuracy" in metrics
+    assert "steering_error" not in metrics
+    assert first.read("examples").is_empty()
+    assert released.run("release", "mini|r000").success
+    assert lake.require("sealed_score", "mini", "r000").digest == first.digest
+    recall(released, "example", first_synthetic(released)["example_id"])
+    again = lake.require("sealed_score", "mini", "r000")
+    assert again.read("look").row(0) == (find_release(released.project.releases, "mini").version, 2)

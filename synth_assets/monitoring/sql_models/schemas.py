@@ -148,8 +148,11 @@ LAKE_SCHEMAS: Mapping[str, Schema] = MappingProxyType(
             "synthetic_rows": pl.Int64(),
             "share": pl.Float64(),
             "digest": pl.String(),
+            "manifest_sha256": pl.String(),
             **ROUND_COLUMNS,
         },
+        "sealed_score__metrics": {**METRIC_SCHEMA, **ROUND_COLUMNS},
+        "sealed_score__look": {"version": pl.String(), "look": pl.Int64(), **ROUND_COLUMNS},
     }
 )
 """View → columns that a query may count on, before its asset has any partition. What an asset holds beyond them
