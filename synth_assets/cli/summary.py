@@ -153,8 +153,9 @@ def _print_places(console: Console, project: Project, dataset: str, round_: str)
 def print_waiting(console: Console, project: Project, dataset: str, round_: str) -> None:
     """Print what a waiting review needs."""
     spec, sample = project.spec(dataset), project.lake.read("review_sample", dataset, round_)
-    minutes = sample.height * spec.review.minutes_per_item
+    minutes = int(sample["reviews"].sum()) * spec.review.minutes_per_item  # some rows are reviewed twice
     console.print(f"{dataset} {round_} waits for people: {sample.height} rows to review, about {minutes:.0f} minutes")
+    console.print(f"  synth review {dataset} {round_}                          in a browser", highlight=False)
     console.print(
         f"  synth review {dataset} {round_} --reviewer YOU           one by one at this prompt", highlight=False
     )

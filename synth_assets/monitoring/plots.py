@@ -22,7 +22,7 @@ from synth_assets.monitoring.measures import ACT, OK, WATCH, Report
 
 WIDTH, HEIGHT, DPI = 6.4, 3.6, 150
 MAX_ROWS = 12
-MAX_NAMED_STRATA = 14
+MAX_NAMED_STRATA = 20
 MAX_PANELS = 6
 _CHARACTERS_OF_A_BAR = 33  # of the smallest print, in the longest bar of the funnel
 PANELS = (
@@ -37,7 +37,7 @@ PANELS = (
     "mix_drop",
     "psi",
 )
-KEY = "gray: real against real     red line: bar of act     ● ok   ◆ watch   ✖ act"
+KEY = "gray: real against real · red line: bar of act · ● ok · ◆ watch · ✖ act"
 ABBREVIATIONS = {"psi": "PSI", "tv": "TV", "auc": "AUC", "c2st": "C2ST", "f1": "F1", "r2": "R²"}
 COLORS_OF_PALETTE = 256
 
@@ -130,8 +130,14 @@ def plot_privacy(report: Report) -> Picture:
     names = [told[name] for name in shares["metric"]]
     _draw_rows(left, shares, names, "share of\nsynthetic rows")
     left.set_xlim(min(0.0, left.get_xlim()[0]), None)  # less than chance makes is below 0
-    attacks = _measured(report).filter(pl.col("metric").is_in(["membership_auc", "membership_auc_columns"]))
-    names = [{"membership_auc": "text"}.get(name, "columns") for name in attacks["metric"]]
+    attacked = {
+        "membership_auc": "text",
+        "membership_auc_released": "text,\nreleasable",
+        "membership_auc_columns": "columns",
+        "membership_auc_columns_released": "columns,\nreleasable",
+    }
+    attacks = _measured(report).filter(pl.col("metric").is_in(list(attacked)))
+    names = [attacked[name] for name in attacks["metric"]]
     _draw_rows(right, attacks, names, "membership inference AUC\n(½ = chance)")
     if attacks.height:
         right.set_xlim(min(0.45, right.get_xlim()[0]), None)
@@ -263,6 +269,7 @@ def plot_strata(plan: pl.DataFrame) -> Picture:
     real, synthetic = ordered["real"].to_list(), ordered["synthetic"].to_list()
     places = range(ordered.height)
     if ordered.height <= MAX_NAMED_STRATA:
+        figure.set_size_inches(WIDTH, max(HEIGHT, 0.21 * ordered.height + 0.8))
         axes.barh(places, real, color=BLUE, height=0.7, label="real")
         axes.barh(places, synthetic, left=real, color=ORANGE, height=0.7, label="synthetic")
         _label_rows(axes, [_short(name) for name in ordered["stratum"].to_list()])
@@ -276,6 +283,7 @@ def plot_strata(plan: pl.DataFrame) -> Picture:
         axes.set_ylabel("rows")
         axes.yaxis.set_major_formatter(_thousands)
         axes.set_xlim(-0.5, ordered.height - 0.5)
+        axes.set_xticks([])
         axes.legend(frameon=False, fontsize=8.5, loc="upper right")
     return Picture(figure)
 
@@ -360,7 +368,11 @@ def _name_psi(metric: str, field: str, comparison: str | None) -> str:
 
 
 def _name_tail(metric: str, field: str) -> str:
-    kinds = {"rare_word_coverage": "rare words", "rare_bigram_coverage": "rare bigrams"}
+    kinds = {
+        "rare_word_coverage": "rare words",
+        "rare_bigram_coverage": "rare bigrams",
+        "rare_pair_coverage": "rare pairs of values",
+    }
     return kinds.get(metric) or f"{field} ({'tails' if metric == 'tail_share' else 'rare'})"
 
 

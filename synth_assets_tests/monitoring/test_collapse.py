@@ -193,3 +193,52 @@ def test_halves_of_real_messages_are_ok():
     rows = rows.with_columns(stratum="category", example_id=pl.int_range(pl.len()).cast(pl.String))
     mixed = rows.sample(fraction=1, shuffle=True, seed=1)
     assert measure_collapse({"r000": mark(mixed[:2000])}, mixed[2000:4000], OPEN).level == "ok"
+
+
+NUMBERS = make_spec([{"name": "x", "type": "number", "nullable": True}, {"name": "c", "type": "category"}])
+
+
+def make_numbers(x: np.ndarray, c: list[str] | None = None, *, name: str = "n") -> pl.DataFrame:
+    ids = [f"{name}{i}" for i in range(len(x))]
+    frame = pl.DataFrame({"example_id": ids, "stratum": ["all"] * len(x), "x": x, "c": c or ["a"] * len(x)})
+    return frame.with_columns(pl.col("x").fill_nan(None))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_skewed_column_that_shrinks_to_a_point_acts(seed: int):
+    rng = np.random.default_rng(seed)
+    real = make_numbers(rng.lognormal(sigma=1.5, size=600))
+    fresh, point = (rng.lognormal(sigma=1.5, size=600), 2 + rng.normal(scale=0.01, size=600))
+    drop = find(measure_collapse({"r000": mark(make_numbers(point, name="m"))}, real, NUMBERS), "variance_drop")
+    assert (drop["level"], drop["value"] > 0.99, drop["null_high"] < 1) == ("act", True, True)
+    drop = find(measure_collapse({"r000": mark(make_numbers(fresh, name="m"))}, real, NUMBERS), "variance_drop")
+    assert drop["level"] == "ok"
+
+
+def test_tails_of_fresh_rows_are_rarely_out_of_their_null():
+    outside = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        real, made = (make_numbers(rng.normal(size=300), name=name) for name in "rm")
+        share = find(measure_collapse({"r000": mark(made)}, real, NUMBERS), "tail_share")
+        outside += share["value"] < share["null_low"]
+    assert outside <= 4  # 2.5 % of 60 is 1.5
+
+
+def test_a_missing_value_is_not_the_largest():
+    rng = np.random.default_rng(0)
+    kinds = ["k" if i % 100 == 0 else "abc"[i % 3] for i in range(600)]
+    real = make_numbers(np.array([np.nan if kind == "k" else rng.integers(4) for kind in kinds], float), kinds)
+    made = make_numbers(np.array([3.0 if kind == "k" else rng.integers(4) for kind in kinds], float), kinds, name="m")
+    own, other = (
+        find(measure_collapse({"r000": mark(frame)}, real, NUMBERS), "rare_pair_coverage")["value"]
+        for frame in (real, made)
+    )
+    assert other < own
+
+
+def test_fresh_texts_are_as_varied_in_meaning_as_the_texts_that_were_fitted():
+    report = measure_collapse({"r000": mark(make_sentences(600, 2))}, make_sentences(300, 1), OPEN)
+    drop = find(report, "vendi_drop")
+    assert abs(drop["value"]) < 0.03
+    assert drop["level"] == "ok"

@@ -301,6 +301,18 @@ def test_rows_of_the_same_source_cost_nothing():
     assert summary["gain_low"][1] <= 0.02 and summary["gain_high"][1] >= -0.02
 
 
+def test_chance_is_not_taken_for_certain():
+    claims = 0
+    for seed in range(12):
+        pool = split(make_messages(260, 10 * seed, words=4), sealed=10)
+        train, steering = (pool.filter(pl.col("split") == name) for name in ("train", "steering"))
+        sweep = run_mix(
+            train, make_messages(150, 10 * seed + 1, words=4, prefix="n"), steering, MESSAGES, shares=[0.0, 1.0]
+        )
+        claims += "more than chance" in explain_sweep(summarize_sweep(sweep), sweep, 1.0)
+    assert claims <= 2
+
+
 def test_a_larger_share_holds_the_rows_of_a_smaller_one_by_stratum():
     from synth_assets.monitoring.experiments.mix import _draw
 

@@ -69,7 +69,7 @@ def test_the_page_tells_levels_values_examples_and_what_was_not_measured() -> No
     assert "Examples: shifted cell (12)" in told
     assert "The first 10;" in told
     assert "C2ST accuracy: not measured: too few rows" in told
-    assert "Nothing stands out: all of 1 measures within their bars" in told
+    assert "Nothing stands out: 1 of 1 measures ok; none is beyond its bar by more than chance explains" in told
 
 
 def test_what_models_and_people_wrote_is_text_on_the_page() -> None:

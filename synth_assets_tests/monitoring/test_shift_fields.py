@@ -100,3 +100,21 @@ def test_the_null_is_what_real_against_real_gives(strata: int):
     many = [ks_2samp(rng.normal(size=300), rng.normal(size=300)).statistic for _ in range(300)]
     assert np.mean(findings["ks"].draws) == pytest.approx(np.mean(many), rel=0.12)
     assert np.quantile(findings["ks"].draws, 0.95) == pytest.approx(np.quantile(many, 0.95), rel=0.15)
+
+
+@pytest.mark.parametrize("value", [0.1, 3.0, 7.3])
+def test_a_constant_column_is_measured_in_the_spread_of_both_sides(value: float):
+    found = view([value] * 200, [value] * 194 + [value + 0.1] * 6).measure()
+    assert found["wasserstein"] == pytest.approx(0.2468, abs=0.01)
+
+
+def test_where_small_strata_hold_most_synthetic_rows_all_rows_are_compared():
+    names = [f"small{i}" for i in range(40)]
+    real = (["large"] * 20 + [name for name in names for _ in range(3)], [1.0] * 140)
+    made = (["large"] * 20 + [name for name in names for _ in range(3)], [1.0] * 20 + [9e9] * 120)
+    pairing = pair(real[1], made[1], (real[0], made[0]))
+    assert pairing.strata == ("all",)
+    assert pairing.synthetic.height == 140
+    few = pair(real[1], [1.0] * 25, (real[0], ["large"] * 20 + names[:5]))
+    assert few.strata == ("large",)
+    assert few.uncovered.value == pytest.approx(0.2)

@@ -31,6 +31,7 @@ from synth_assets.spec import FieldSpec
 
 ENTROPY_BINS = 20
 TAIL = 0.025
+TAIL_DRAWS = 999
 PAIR_BINS = 4
 MAX_PAIR_COLUMNS = 12
 
@@ -57,7 +58,7 @@ def measure_columns(case: Case, numeric: list[FieldSpec], category: list[FieldSp
     for item in numeric:
         for round_, frame in case.rounds.items():
             made, real = read_numbers(select_synthetic(frame), item), read_numbers(case.anchor, item)
-            if np.isfinite(made).sum() >= MIN_ROWS and np.nanvar(real) > 0:
+            if np.isfinite(made).sum() >= MIN_ROWS and np.nanmin(real) < np.nanmax(real):
                 examples.append(
                     case.history(round_, float(fall(np.nanvar(made), np.nanvar(real))), "variance_drop", item.name)
                 )
@@ -79,7 +80,10 @@ def _cover_pairs(
         real, made = (read_numbers(frame, item) for frame in (case.anchor, case.synthetic))
         known = real[np.isfinite(real)]
         edges = np.unique(np.quantile(known, np.arange(1, PAIR_BINS) / PAIR_BINS)) if len(known) else known
-        coded.append((np.searchsorted(edges, real), np.searchsorted(edges, made)))  # missing: after the last
+        first, second = (
+            np.where(np.isfinite(side), np.searchsorted(edges, side), len(edges) + 1) for side in (real, made)
+        )
+        coded.append((first, second))
     pairs = list(combinations(coded[:MAX_PAIR_COLUMNS], 2))
     if not pairs:
         return Metric("rare_pair_coverage", note="not measured: there is one column only")
@@ -124,17 +128,17 @@ def _measure_number(case: Case, item: FieldSpec) -> Iterator[Metric]:
         return
     edges = np.unique(np.quantile(real, np.arange(1, ENTROPY_BINS) / ENTROPY_BINS))
     yield _compare_entropy(case, item.name, np.searchsorted(edges, real), np.searchsorted(edges, made))
-    if real.var() == 0:
+    if real.min() == real.max():  # the variance may be what rounding leaves
         yield Metric("variance_drop", field=item.name, note="not measured: the anchor is constant")
         return
     yield _compare_halves(case, "variance_drop", item.name, real, made, np.var)
     low, high = np.quantile(real, [TAIL, 1 - TAIL])
     tails = [(side < low) | (side > high) for side in (real, made)]
     rng = case.random("tails", item.name)
-    null = [float(half.mean()) for _ in range(DRAWS) for half in np.array_split(rng.permutation(tails[0]), 2)]
-    # the interval of a synthetic sample, which may be smaller than half of the anchor
     center = float(tails[0].mean())
-    null += (rng.binomial(len(made), center, size=2 * DRAWS) / len(made)).tolist()
+    # how much lies beyond the ends of a sample varies from sample to sample, as do the synthetic rows beyond them
+    beyond = rng.beta(center * len(real) + 1e-9, (1 - center) * len(real) + 1, size=TAIL_DRAWS)
+    null = (rng.binomial(len(made), beyond) / len(made)).tolist()
     if center == 0:
         yield Metric("tail_share", field=item.name, note="not measured: no value lies beyond the outer quantiles")
         return
@@ -160,21 +164,34 @@ def _compare_halves(
     """Return the relative fall of a function of a column, all samples being of one size."""
     rng = case.random(metric, name)
     size = min(len(real) // 2, len(made))
+    is_log = function is np.var  # a fall is at most 1, a rise has no end: as logarithms both are as far
+    compare = _log_fall if is_log else fall
     falls, null = [], []
     for _ in range(DRAWS):
         mixed = rng.permutation(real)
         base = float(function(mixed[:size]))
         if base > 0:
-            null.append(fall(float(function(mixed[size : 2 * size])), base))
-            falls.append(fall(float(function(rng.permutation(made)[:size])), base))
+            null.append(compare(float(function(mixed[size : 2 * size])), base))
+            falls.append(compare(float(function(rng.permutation(made)[:size])), base))
     if not falls:
         return Metric(metric, field=name, note="not measured: samples of the anchor are constant")
     low, high = find_null_interval(null)
     value = float(np.mean(falls))
+    if is_log:
+        value = _undo_log(value)
+        low, high = (None if end is None else _undo_log(end) for end in (low, high))
     return Metric(
         metric, value, name, null_low=low, null_high=high, threshold=case.spec.quality.distinct_2_drop,
         level=judge_drop(value, case, high), n_real=len(real), n_synthetic=len(made), note=f"{size} values a side",
     )  # fmt: skip
+
+
+def _log_fall(value: float, base: float) -> float:
+    return -float(np.log(max(value / base, 1e-6)))
+
+
+def _undo_log(fallen: float) -> float:
+    return 1 - float(np.exp(-fallen))
 
 
 def _measure_entropy(codes: np.ndarray) -> float:

@@ -80,4 +80,6 @@ def _open_embedder(case: Case, texts: Texts, root: Path) -> Embedder:
     model = case.spec.quality.embedding_model
     if model is not None:
         return load_embedder(model, root)
-    return TfidfEmbedder.fit(texts.texts.gather(texts.anchor).str.to_lowercase())
+    # of every side: texts that the fit has not seen look more alike than those it has
+    fitted = np.concatenate([texts.anchor, *texts.corpus.values()])
+    return TfidfEmbedder.fit(texts.texts.gather(fitted).str.to_lowercase())

@@ -10,6 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def find_run_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Return the mean of runs that each resample the rows, and both ends of the interval of one: their spread is that
+    of the rows, which more runs do not lessen. The ends are NaN for fewer than two runs.
+    """
+    mean, low, high = find_mean_interval(values, confidence)
+    reach = (high - low) / 2 * float(np.sqrt(len(values)))
+    return mean, mean - reach, mean + reach
+
+
 def find_mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
     """Return the mean of the runs and both ends of its t interval; the ends are NaN for fewer than two runs."""
     from scipy.stats import t

@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 
 from synth_assets.errors import SeedError, SpecError
-from synth_assets.monitoring.experiments.intervals import find_mean_interval
+from synth_assets.monitoring.experiments.intervals import find_run_interval
 from synth_assets.monitoring.measures import Metric
 from synth_assets.monitoring.student.arms import Arm, run_arm
 from synth_assets.monitoring.student.choosing import choose_student, choose_task
 from synth_assets.monitoring.student.protocol import LANGUAGE
-from synth_assets.records import REAL, STEERING, SYNTHETIC, derive_uniforms
+from synth_assets.records import REAL, STEERING, SYNTHETIC, derive_seed, derive_uniforms
 from synth_assets.spec import DatasetSpec
 
 SHARES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 1.0)
@@ -65,6 +65,8 @@ def run_mix(
 ) -> Sweep:
     """Train a student on mixes of `total` rows and score each on the steering rows.
 
+    Every seed resamples real, synthetic and steering rows with replacement, so that the seeds differ by as much as
+    other rows of the same source would: without that they share most of their rows, and chance looks certain.
     real, synthetic, steering: example_id, stratum, split (steering) and the record columns. total: left out, as many
     as there are of the scarcer side. Every seed draws both sides by stratum; a larger share holds the rows of a smaller
     one. SpecError without anything to learn or for sealed test rows, SeedError with fewer than 20 rows a side.
@@ -83,6 +85,8 @@ def run_mix(
             f"can be used; the sweep needs {LEAST_ROWS} of each"
         )
     student = choose_student(spec, task, real, root)
+    resampled = [_resample((real, synthetic, test), spec, seed) for seed in range(seeds)]
+    weights = np.array([np.bincount(places[2], minlength=test.height) for places in resampled])
     rows: list[dict[str, Any]] = []
     for share in shares:
         report(f"synthetic share {share:.0%}")
@@ -90,14 +94,14 @@ def run_mix(
         sets = tuple(
             pl.concat(
                 [
-                    _draw(real, total - made, spec, seed, REAL),
-                    _draw(synthetic, made, spec, seed, SYNTHETIC),
+                    _draw(real[places[0]], total - made, spec, seed, REAL),
+                    _draw(synthetic[places[1]], made, spec, seed, SYNTHETIC),
                 ]
             )
-            for seed in range(seeds)
+            for seed, places in enumerate(resampled)
         )
         result = run_arm(Arm(sets), student, task, test, (spec.seed, "experiments", "mix"))
-        errors = result.losses.sum(axis=1) / result.words.sum()
+        errors = (result.losses * weights).sum(axis=1) / (result.words * weights).sum(axis=1)
         scores = np.exp(errors) if task.kind == LANGUAGE else 1 - errors
         for seed, score in enumerate(scores.tolist()):
             rows.append({"share": share, "seed": seed, "real": total - made, "synthetic": made, "score": score})
@@ -105,7 +109,8 @@ def run_mix(
 
 
 def summarize_sweep(sweep: Sweep) -> pl.DataFrame:
-    """Return the score of every share, and what it gains over the smallest one, paired by seed; 95 % t intervals.
+    """Return the score of every share, and what it gains over the smallest one, paired by seed; 95 % t intervals of a
+    seed's resampling.
 
     Columns: share, real, synthetic, score, score_low, score_high, gain, gain_low, gain_high, seeds. A gain is better
     whatever the score: of perplexity it is the relative fall.
@@ -117,7 +122,7 @@ def summarize_sweep(sweep: Sweep) -> pl.DataFrame:
     for (share,), part in paired.group_by("share", maintain_order=True):
         row = {"share": share, "real": part["real"][0], "synthetic": part["synthetic"][0], "seeds": part.height}
         for name in ("score", "gain"):
-            ends = find_mean_interval(part[name].to_list())
+            ends = find_run_interval(part[name].to_list())
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
         rows.append(row)
     names = ("score", "score_low", "score_high", "gain", "gain_low", "gain_high")
@@ -148,6 +153,11 @@ def explain_sweep(summary: pl.DataFrame, sweep: Sweep, share: float) -> str:
 def _columns(spec: DatasetSpec, real: pl.DataFrame) -> list[str]:
     names = [field.name for field in spec.released_fields if field.name in real.columns]
     return ["example_id", "stratum", "origin", *names]
+
+
+def _resample(frames: Sequence[pl.DataFrame], spec: DatasetSpec, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(derive_seed(spec.seed, "experiments", "mix", "resample", seed))
+    return [rng.integers(frame.height, size=frame.height) for frame in frames]
 
 
 def _draw(rows: pl.DataFrame, count: int, spec: DatasetSpec, seed: int, origin: str) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from synth_assets.discriminators.cascade import count_funnel
+from synth_assets.generation.waves import KEPT
 from synth_assets.monitoring.measures import ACT, LEVELS, OK, REPORTS, Report
 from synth_assets.monitoring.trends import collect_trends
 from synth_assets.records import SYNTHETIC, messages_text
@@ -103,7 +104,8 @@ def collect_rounds(lake: Lake, spec: DatasetSpec) -> list[RoundLine]:
             for name in REPORTS
             if (version := lake.current(name, spec.name, round_)) is not None
         }
-        decision = "" if outcome is None else outcome.read()["decision"].item()
+        judged = {} if outcome is None else outcome.read().row(0, named=True)
+        decision = judged.get("decision", "") + (" (automated)" if judged.get("automated") else "")
         lines.append(RoundLine(round_, len(origins), int((origins == SYNTHETIC).sum()), decision, levels))
     return lines
 
@@ -134,7 +136,13 @@ def _read_funnel(lake: Lake, dataset: str, round_: str) -> pl.DataFrame:
     made, verdicts = lake.current("candidates", dataset, round_), lake.current("verdicts", dataset, round_)
     if made is None or verdicts is None:
         return pl.DataFrame(schema={"stage": pl.String, "count": pl.Int64, "why": pl.String})
-    return count_funnel(made.rows(), verdicts.read())
+    counts, filtered = count_funnel(made.rows(), verdicts.read()), lake.current("filtered", dataset, round_)
+    if filtered is None:
+        return counts
+    strata = filtered.read("strata")
+    target, reserve = int(strata["target"].sum()), int(strata["reserve"].sum())
+    kept = {"stage": KEPT, "count": int(strata["kept"].sum()), "why": f"target {target:,}, reserve {reserve:,}"}
+    return pl.concat([counts, pl.DataFrame([kept], schema=counts.schema)])
 
 
 def _read_texts(

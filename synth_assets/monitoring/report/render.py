@@ -19,6 +19,7 @@ from synth_assets.monitoring import plots
 from synth_assets.monitoring.measures import ACT, LEVELS, OK, WATCH, Report
 from synth_assets.monitoring.report.glossary import REPORT_NAMES, explain_metric, name_metric
 from synth_assets.monitoring.report.page import RoundLine, RoundPage
+from synth_assets.review.app.items import HIDDEN
 from synth_assets.spec import DatasetSpec
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -105,7 +106,9 @@ def _summarize(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "nothing could be measured"
     told = [f"{counts[level]} at {_WORDS[level]}" for level in (ACT, WATCH) if counts[level]]
-    return f"{', '.join(told) or 'all'} of {len(rows)} measures" + ("" if told else " within their bars")
+    if told:
+        return f"{', '.join(told)} of {len(rows)} measures"
+    return f"{len(rows)} of {len(rows)} measures ok; none is beyond its bar by more than chance explains"
 
 
 def _describe(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def _show(value: object) -> str:
         return "" if value is None else str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if value else "0"
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}" if value else "0"
 
 
 def _environment() -> Environment:
@@ -187,5 +190,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["seen"] = lambda text: HIDDEN.sub(lambda found: f"[U+{ord(found.group()):04X}]", text or "")
     environment.globals.update(style=Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8")), signs=_SIGNS)  # noqa: S704
     return environment

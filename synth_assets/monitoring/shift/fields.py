@@ -268,7 +268,9 @@ def _compare_values(
     if not real or not made:
         return {}, 1.0
     mean = mass @ known / real
-    scale = float(np.sqrt(mass @ (known - mean) ** 2 / real)) or float(known.std()) or 1.0
+    held = known[mass > 0]  # in ascending order; of one value, rounding would leave a spread that is none
+    spread = float(np.sqrt(mass @ (known - mean) ** 2 / real)) if held[0] < held[-1] else 0.0
+    scale = spread or float(known.std()) or 1.0
     gaps = np.cumsum(mass / real - is_synthetic / made)[ends]
     distinct = known[ends]
     moved = float(np.abs(gaps[:-1]) @ np.diff(distinct))

@@ -77,7 +77,7 @@ def measure_shift(
         )
     found = _Found()
     found.add(compare_mix(real, synthetic, spec, plan))
-    pairing = pair_strata(real, synthetic, derive_seed(*salt, "rows"))
+    pairing = pair_strata(real, synthetic, derive_seed(*salt, "rows"), spec.quality.mix_act)
     found.add([pairing.uncovered])
     views = view_fields(pairing, spec)
     found.add(view for view in views if isinstance(view, Metric))

@@ -16,7 +16,7 @@ import polars as pl
 
 from synth_assets.monitoring.distances import measure_psi, measure_total_variation
 from synth_assets.monitoring.features import code_categories
-from synth_assets.monitoring.measures import Metric
+from synth_assets.monitoring.measures import OK, WATCH, Metric
 from synth_assets.monitoring.shift.lost import Cells
 from synth_assets.monitoring.shift.null import DRAWS, Finding, deal_counts, permute_labels
 from synth_assets.records import ALL_STRATUM, apportion, derive_seed
@@ -141,15 +141,19 @@ class Matched:
         return columns - (sums / counts[:, None].astype(columns.dtype))[self.groups]
 
 
-def pair_strata(real: pl.DataFrame, synthetic: pl.DataFrame, seed: int) -> Pairing:
-    """Keep the strata with at least five real rows and any synthetic one; without such, all rows are one stratum."""
+def pair_strata(real: pl.DataFrame, synthetic: pl.DataFrame, seed: int, bar: float = 1.0) -> Pairing:
+    """Keep the strata with at least five real rows and any synthetic one.
+
+    Where these hold less than half of the synthetic rows, all rows are one stratum. bar: the share of synthetic rows
+    outside them from which uncovered_share is watched.
+    """
     counts = real["stratum"].value_counts(name="n").filter(pl.col("n") >= MIN_STRATUM_ROWS)
     large = counts.filter(pl.col("stratum").is_in(synthetic["stratum"].unique().implode()))["stratum"].sort()
     note = (
         f"share of synthetic rows in strata with fewer than {MIN_STRATUM_ROWS} real rows: not compared field by field"
     )
-    if not len(large):
-        note = f"no stratum has {MIN_STRATUM_ROWS} real rows: all rows are compared as one stratum"
+    if 2 * int(synthetic["stratum"].is_in(large.implode()).sum()) < synthetic.height:
+        note = f"strata of {MIN_STRATUM_ROWS} real rows hold less than half of the synthetic: all are compared as one"
         real, synthetic = (frame.with_columns(stratum=pl.lit(ALL_STRATUM)) for frame in (real, synthetic))
         large = pl.Series("stratum", [ALL_STRATUM])
     total = synthetic.height
@@ -158,9 +162,11 @@ def pair_strata(real: pl.DataFrame, synthetic: pl.DataFrame, seed: int) -> Pairi
     real_groups, groups = (code_categories(frame["stratum"], names) for frame in (real, synthetic))
     n_real, n_synthetic = (np.bincount(side, minlength=len(names)) for side in (real_groups, groups))
     weights = n_synthetic / n_synthetic.sum() / n_real * real.height
+    share = 1 - synthetic.height / total
     uncovered = Metric(
-        "uncovered_share", 1 - synthetic.height / total, n_real=real.height, n_synthetic=synthetic.height, note=note
-    )
+        "uncovered_share", share, threshold=bar, level=WATCH if share > bar else OK, n_real=real.height,
+        n_synthetic=synthetic.height, note=note,
+    )  # fmt: skip
     return Pairing(real, synthetic, tuple(names), real_groups, groups, weights, uncovered, seed)
 
 

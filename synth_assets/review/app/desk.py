@@ -260,7 +260,7 @@ class Desk:
                 complete=tally.complete,
                 total=len(tally.work),
                 minutes=tally.seconds / 60,
-                minutes_planned=review.budget_minutes or len(tally.work) * review.minutes_per_item,
+                minutes_planned=review.budget_minutes or sum(tally.work.wanted) * review.minutes_per_item,
                 has_budget=review.budget_minutes is not None,
                 mine=tally.shares[reviewer],
                 skipped=len(tally.skipped_by(reviewer)),

@@ -17,10 +17,10 @@ ROLES = ("system", "user", "assistant", "tool")
 
 # Controls, and marks that reorder, join or hide text without being seen: what a hostile text would use. Joiners and
 # direction marks that scripts and emoji need (U+200C–U+200F, U+061C) are left alone.
-_HIDDEN = re.compile(
+HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
-_HIDDEN_IN_CODE = re.compile(f"{_HIDDEN.pattern[:-1]}\u061c\u200c-\u200f\u00a0]")
+_HIDDEN_IN_CODE = re.compile(f"{HIDDEN.pattern[:-1]}\u061c\u200c-\u200f\u00a0]")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _view_field(field: FieldSpec, value: Any) -> FieldView:
     elif kind == "messages":
         shown["turns"] = tuple(_turn(turn) for turn in value)
     else:
-        shown["spans"] = tuple(_split(write_value(value), _HIDDEN))
+        shown["spans"] = tuple(_split(write_value(value), HIDDEN))
     return FieldView(
         name=field.name,
         label=field.name.replace("_", " "),
@@ -112,7 +112,7 @@ def _view_field(field: FieldSpec, value: Any) -> FieldView:
 
 def _turn(turn: dict[str, Any]) -> Turn:
     role = turn["role"] or ""
-    return Turn(role, role if role in ROLES else "other", tuple(_split(turn["content"] or "", _HIDDEN)))
+    return Turn(role, role if role in ROLES else "other", tuple(_split(turn["content"] or "", HIDDEN)))
 
 
 def _lines(code: str) -> list[str]:
